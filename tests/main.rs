@@ -1,0 +1,4 @@
+//! Everything that needs more than one crate, in one binary: linking it is the dear part.
+#![allow(clippy::unwrap_used)]
+
+mod tidy;
