@@ -15,6 +15,102 @@ pub struct InputError {
 }
 
 /// A struct whose fields are a node's or plugin's inputs. Usually derived.
+///
+/// Field = input, doc comment = tooltip, field type = socket type. `#[input(…)]` takes
+///
+/// | key | meaning |
+/// |---|---|
+/// | `default = EXPR` | the value of an absent input; without it a field that is no `Option` is required |
+/// | `range = 1..=9`, `1..`, `..=9` | smallest and largest value |
+/// | `step = X`, `round = X` | for the widget |
+/// | `options = EXPR` | an iterator of names: a menu; anything else is an error |
+/// | `multiselect` | several of the options; the field is a `Vec<String>` |
+/// | `multiline`, `placeholder = ".."` | for texts |
+/// | `label_on = ".."`, `label_off = ".."` | for booleans |
+/// | `seed` | front ends offer a new one for each run |
+/// | `host_list = "models/loras"` | names of files the host has; `folder` and `file` are paths the user writes |
+/// | `link` | only a link, no widget |
+/// | `lazy` | evaluated only when the node asks |
+/// | `required`, `optional` | against the rule of `default`; with `required` the default only fills the widget |
+/// | `name = ".."` | another name than the field's |
+/// | `flatten` | the fields of an inner struct, as if they were written here |
+///
+/// ```
+/// use spec::{Inputs, Value};
+///
+/// /// Keeps what is common.
+/// #[derive(Inputs)]
+/// struct Settings {
+///     /// Keep a tag only if at least this many images have it.
+///     #[input(default = 3, range = 1..=1000)]
+///     min_images: u32,
+///     /// How to compare.
+///     #[input(default = "exact", options = ["exact", "prefix"])]
+///     compare: String,
+///     /// Tags to keep whatever their number.
+///     keep: Option<String>,
+/// }
+///
+/// let inputs = Settings::inputs();
+/// assert_eq!(inputs[0].tooltip.as_deref(), Some("Keep a tag only if at least this many images have it."));
+///
+/// let settings = Settings::from_values([("min_images".into(), Value::from(5))].into()).unwrap();
+/// assert_eq!((settings.min_images, settings.compare.as_str(), settings.keep), (5, "exact", None));
+///
+/// let bad = [("min_images".into(), Value::from(0)), ("compare".into(), Value::from("fuzzy"))].into();
+/// let problems = Settings::from_values(bad).err().unwrap();
+/// assert_eq!(problems[0].to_string(), "`min_images`: expected 1 to 1000, found 0");
+/// assert_eq!(problems[1].to_string(), "`compare`: expected one of exact, prefix; found \"fuzzy\"");
+/// ```
+///
+/// Mistakes in the attributes stop the build:
+///
+/// ```compile_fail
+/// #[derive(spec::Inputs)]
+/// struct Settings {
+///     #[input(default = 0, range = 1..=1000)] // the default is outside of the range
+///     min_images: u32,
+/// }
+/// ```
+/// ```compile_fail
+/// #[derive(spec::Inputs)]
+/// struct Settings {
+///     #[input(defualt = 3)] // unknown key
+///     min_images: u32,
+/// }
+/// ```
+/// ```compile_fail
+/// #[derive(spec::Inputs)]
+/// struct Settings {
+///     #[input(default = 3, range = 1..10)] // the range is not inclusive
+///     min_images: u32,
+/// }
+/// ```
+/// ```compile_fail
+/// #[derive(spec::Inputs)]
+/// struct Settings {
+///     #[input(default = 3)] // an `Option` has no default
+///     min_images: Option<u32>,
+/// }
+/// ```
+/// ```compile_fail
+/// #[derive(spec::Inputs)]
+/// struct Settings {
+///     #[input(multiline)] // for strings only
+///     min_images: u32,
+/// }
+/// ```
+/// ```compile_fail
+/// #[derive(spec::Inputs)]
+/// struct Settings(u32); // inputs have names
+/// ```
+/// ```compile_fail
+/// struct Opaque;
+/// #[derive(spec::Inputs)]
+/// struct Settings {
+///     unknown: Opaque, // not a `FromValue`
+/// }
+/// ```
 pub trait Inputs: Sized {
     /// The struct's doc comment: the node's description.
     fn description() -> &'static str;
@@ -27,6 +123,41 @@ pub trait Inputs: Sized {
     /// # Errors
     /// All problems at once: missing required inputs, wrong types, values out of range or not in a list.
     fn from_values(values: Values) -> Result<Self, Vec<InputError>>;
+}
+
+/// The values that no input of `T` takes, each as a problem that lists the known names.
+///
+/// ```
+/// let values = spec::values_from_json(serde_json::json!({"widht": 3})).unwrap();
+/// assert_eq!(spec::unknown_inputs::<()>(&values)[0].message, "unknown setting; there are none");
+/// ```
+pub fn unknown_inputs<T: Inputs>(values: &Values) -> Vec<InputError> {
+    let known: Vec<_> = T::inputs().into_iter().map(|i| i.name).collect();
+    let message = if known.is_empty() {
+        "unknown setting; there are none".to_owned()
+    } else {
+        format!("unknown setting; known are {}", known.join(", "))
+    };
+    let unknown = values.keys().filter(|k| !known.contains(k));
+    unknown.map(|k| InputError { input: k.clone(), message: message.clone() }).collect()
+}
+
+/// A JSON object as values by name. Null stands for an empty object.
+///
+/// # Errors
+/// The JSON is something else than an object.
+pub fn values_from_json(json: serde_json::Value) -> Result<Values, String> {
+    match json {
+        serde_json::Value::Null => Ok(Values::new()),
+        serde_json::Value::Object(o) => Ok(o.into_iter().map(|(k, v)| (k, Value::Data(v))).collect()),
+        other => Err(format!("expected a JSON object, found {}", Value::Data(other).describe())),
+    }
+}
+
+impl std::fmt::Display for InputError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}`: {}", self.input, self.message)
+    }
 }
 
 impl Inputs for () {

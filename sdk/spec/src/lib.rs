@@ -5,13 +5,27 @@
 //! Start at [`Node`]; a struct of settings becomes a list of [`Input`]s through [`Inputs`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+// The derive writes `::spec::…`, in this crate's own tests too.
+extern crate self as spec;
+
 mod annotation;
 mod convert;
+#[doc(hidden)]
+pub mod derive;
 mod node;
 mod value;
 
+#[cfg(test)]
+mod derive_tests;
+
+/// The traits alone, without the derive of the same name; for crates that re-export them with their own.
+#[doc(hidden)]
+pub mod traits {
+    pub use crate::convert::Inputs;
+}
+
 pub use annotation::{Annotation, ErrorKind, PluginError, Tag};
-pub use convert::{FromValue, InputError, Inputs, Values};
+pub use convert::{FromValue, InputError, Inputs, Values, unknown_inputs, values_from_json};
 pub use node::{Input, Node, Output, PluginInfo, Role, Socket, Widget};
 pub use spec_derive::Inputs;
 pub use value::{Object, ObjectType, Value};

@@ -88,11 +88,35 @@ impl Socket {
 pub enum Widget {
     /// A socket only: the value must come through a link.
     None,
-    Int { default: i64, min: i64, max: i64, step: i64, seed_control: bool },
-    Float { default: f64, min: f64, max: f64, step: f64, round: Option<f64> },
-    Text { default: String, multiline: bool, placeholder: Option<String> },
-    Boolean { default: bool, label_on: Option<String>, label_off: Option<String> },
-    Combo { options: Vec<String>, default: Option<String>, multiselect: bool },
+    Int {
+        default: i64,
+        min: i64,
+        max: i64,
+        step: i64,
+        seed_control: bool,
+    },
+    Float {
+        default: f64,
+        min: f64,
+        max: f64,
+        step: f64,
+        round: Option<f64>,
+    },
+    Text {
+        default: String,
+        multiline: bool,
+        placeholder: Option<String>,
+    },
+    Boolean {
+        default: bool,
+        label_on: Option<String>,
+        label_off: Option<String>,
+    },
+    Combo {
+        options: Vec<String>,
+        default: Option<String>,
+        multiselect: bool,
+    },
     /// Names from a list that the host keeps: `models/checkpoints`, `models/loras`, `models/taggers` …
     /// `folder` and `file` are paths that the user wrote; the host grants them to a plugin for the run.
     HostList(String),
