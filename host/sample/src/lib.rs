@@ -1,1 +1,21 @@
-//! (to be written)
+//! From noise to a clean latent: noise schedules, samplers, guidance and random numbers.
+//!
+//! Knows no model, no file and no graph. Everything works on a [`Denoiser`], a function from a noisy
+//! latent and its sigma to a clean guess; what the network predicts and how it counts time is wrapped
+//! away by [`NetworkDenoiser`]. Start there, then [`SAMPLERS`] and [`SCHEDULES`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod denoiser;
+mod job;
+pub mod rng;
+mod samplers;
+mod schedules;
+mod sigmas;
+mod step_noise;
+
+pub use denoiser::{Denoiser, NetworkDenoiser, Prediction, guide};
+pub use job::{keep_steps, list_of_sigmas, start_latent};
+pub use samplers::{SAMPLERS, Sampler, StepInfo, sampler};
+pub use schedules::{SCHEDULES, Schedule, schedule};
+pub use sigmas::SigmaTable;
+pub use step_noise::StepNoise;

@@ -1,0 +1,92 @@
+//! From what a network predicts to a clean guess.
+
+use crate::SigmaTable;
+use anyhow::Result;
+use candle_core::Tensor;
+
+/// Guesses the clean latent behind a noisy one.
+pub trait Denoiser {
+    /// `x`: (b, c, h, w), all images at noise level `sigma`. Returns the guess in the same shape.
+    ///
+    /// # Errors
+    /// Whatever the network says.
+    fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Tensor>;
+}
+
+impl<F: FnMut(&Tensor, f64) -> Result<Tensor>> Denoiser for F {
+    fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Tensor> {
+        self(x, sigma)
+    }
+}
+
+/// What a network outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prediction {
+    /// The noise, of variance 1.
+    Epsilon,
+    /// The velocity √ᾱ·ε − √(1−ᾱ)·x₀ (Salimans and Ho 2022, arXiv:2202.00512).
+    V,
+}
+
+/// A denoiser made of a network that takes the noisy latent at variance 1 and a timestep.
+pub struct NetworkDenoiser<'a, F> {
+    pub table: &'a SigmaTable,
+    pub prediction: Prediction,
+    /// (x of variance 1, timestep) → prediction.
+    pub network: F,
+}
+
+impl<F: FnMut(&Tensor, f64) -> Result<Tensor>> Denoiser for NetworkDenoiser<'_, F> {
+    fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Tensor> {
+        let variance = sigma * sigma + 1.0;
+        let input = (x / variance.sqrt())?;
+        let output = (self.network)(&input, self.table.timestep(sigma))?;
+        Ok(match self.prediction {
+            Prediction::Epsilon => (x - (output * sigma)?)?,
+            Prediction::V => ((x / variance)? - (output * (sigma / variance.sqrt()))?)?,
+        })
+    }
+}
+
+/// Classifier-free guidance on clean guesses: away from `without` the prompt, towards `with` it
+/// (Ho and Salimans 2022, arXiv:2207.12598).
+///
+/// # Errors
+/// When the shapes differ.
+pub fn guide(with: &Tensor, without: &Tensor, scale: f64) -> Result<Tensor> {
+    Ok((without + ((with - without)? * scale)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    /// Both predictions of the same noise lead to the same clean guess.
+    #[test]
+    fn epsilon_and_v_agree() {
+        let table = SigmaTable::sd15();
+        let sigma = 2.5f64;
+        let (clean, noise) = (0.7f64, -0.3f64);
+        let x = Tensor::new(&[[[[clean + sigma * noise]]]], &Device::Cpu).unwrap();
+        let alpha_bar = 1.0 / (1.0 + sigma * sigma);
+        let v = alpha_bar.sqrt() * noise - (1.0 - alpha_bar).sqrt() * clean;
+        for (prediction, output) in [(Prediction::Epsilon, noise), (Prediction::V, v)] {
+            let mut denoiser = NetworkDenoiser {
+                table: &table,
+                prediction,
+                network: |x: &Tensor, _| Ok(x.zeros_like()?.affine(1.0, output)?),
+            };
+            let guess = denoiser.denoise(&x, sigma).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            assert!((guess[0] - clean).abs() < 1e-12, "{prediction:?}: {guess:?}");
+        }
+    }
+
+    #[test]
+    fn guidance_of_one_is_the_prompt_alone() {
+        let a = Tensor::new(&[1.0f32, 2.0], &Device::Cpu).unwrap();
+        let b = Tensor::new(&[0.0f32, 5.0], &Device::Cpu).unwrap();
+        assert_eq!(guide(&a, &b, 1.0).unwrap().to_vec1::<f32>().unwrap(), [1.0, 2.0]);
+        assert_eq!(guide(&a, &b, 2.0).unwrap().to_vec1::<f32>().unwrap(), [2.0, -1.0]);
+    }
+}

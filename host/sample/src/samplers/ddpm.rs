@@ -1,0 +1,43 @@
+//! The reverse process that diffusion models were first sampled with.
+
+use super::{Report, Sampler, StepInfo, combine, slope, steps};
+use crate::{Denoiser, StepNoise};
+use anyhow::Result;
+use candle_core::Tensor;
+
+pub(super) const DDPM: Sampler = Sampler {
+    name: "ddpm",
+    source: "Ho et al. 2020 (arXiv:2006.11239), Algorithm 2, between any two noise levels",
+    discard_penultimate: false,
+    run: ddpm,
+};
+
+fn ddpm(
+    denoiser: &mut dyn Denoiser,
+    mut x: Tensor,
+    sigmas: &[f64],
+    noise: &mut StepNoise,
+    report: &mut Report<'_>,
+) -> Result<Tensor> {
+    for (step, sigma, next) in steps(sigmas) {
+        let denoised = denoiser.denoise(&x, sigma)?;
+        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+        let epsilon = slope(&x, &denoised, sigma)?;
+        // ᾱ of both ends, and α of the step between them.
+        let (bar, bar_next) = (1.0 / (sigma * sigma + 1.0), 1.0 / (next * next + 1.0));
+        let alpha = bar / bar_next;
+        // The formula is for latents of variance 1; back on the sigma scale they are multiplied by √(1 + σ²).
+        let scale = (1.0 + next * next).sqrt() / alpha.sqrt();
+        let mean = combine(&[
+            (scale / (1.0 + sigma * sigma).sqrt(), &x),
+            (-scale * (1.0 - alpha) / (1.0 - bar).sqrt(), &epsilon),
+        ])?;
+        x = if next > 0.0 {
+            let std = ((1.0 - alpha) * (1.0 - bar_next) / (1.0 - bar)).sqrt();
+            combine(&[(1.0, &mean), (std * (1.0 + next * next).sqrt(), &noise.draw(&x)?)])?
+        } else {
+            mean
+        };
+    }
+    Ok(x)
+}

@@ -1,0 +1,72 @@
+//! A linear multistep method over up to four slopes, one call of the model a step.
+
+use std::collections::VecDeque;
+
+use super::{Report, Sampler, StepInfo, combine, slope, steps};
+use crate::{Denoiser, StepNoise};
+use anyhow::Result;
+use candle_core::Tensor;
+
+pub(super) const LMS: Sampler = Sampler {
+    name: "lms",
+    source: "k-diffusion, sample_lms: Adams-Bashforth over uneven steps, order 4",
+    discard_penultimate: false,
+    run: lms,
+};
+
+const ORDER: usize = 4;
+
+fn lms(
+    denoiser: &mut dyn Denoiser,
+    mut x: Tensor,
+    sigmas: &[f64],
+    _: &mut StepNoise,
+    report: &mut Report<'_>,
+) -> Result<Tensor> {
+    // Newest first.
+    let mut slopes = VecDeque::with_capacity(ORDER + 1);
+    for (step, sigma, next) in steps(sigmas) {
+        let denoised = denoiser.denoise(&x, sigma)?;
+        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+        slopes.push_front(slope(&x, &denoised, sigma)?);
+        slopes.truncate(ORDER);
+        x = if next == 0.0 {
+            denoised
+        } else {
+            let weights = (0..slopes.len()).map(|j| weight(sigmas, step, j, slopes.len()));
+            let mut terms = vec![(1.0, &x)];
+            terms.extend(weights.zip(&slopes));
+            combine(&terms)?
+        };
+    }
+    Ok(x)
+}
+
+/// The integral over step `i` of the Lagrange polynomial that is 1 at the sigma `j` steps ago.
+/// It is of degree 3 at most, which Simpson's rule integrates exactly.
+fn weight(sigmas: &[f64], i: usize, j: usize, order: usize) -> f64 {
+    let polynomial = |sigma: f64| {
+        (0..order)
+            .filter(|&k| k != j)
+            .map(|k| (sigma - sigmas[i - k]) / (sigmas[i - j] - sigmas[i - k]))
+            .product::<f64>()
+    };
+    let (a, b) = (sigmas[i], sigmas[i + 1]);
+    (b - a) / 6.0 * (polynomial(a) + 4.0 * polynomial((a + b) / 2.0) + polynomial(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A constant slope must be followed exactly, whatever the order.
+    #[test]
+    fn weights_sum_to_the_step() {
+        let sigmas = [9.0, 6.0, 4.0, 2.5, 1.0, 0.2];
+        for i in 0..5 {
+            let order = (i + 1).min(ORDER);
+            let sum: f64 = (0..order).map(|j| weight(&sigmas, i, j, order)).sum();
+            assert!((sum - (sigmas[i + 1] - sigmas[i])).abs() < 1e-12);
+        }
+    }
+}

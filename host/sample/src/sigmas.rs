@@ -1,0 +1,153 @@
+//! The noise levels that a network was trained on.
+
+/// Noise level of each training timestep, ascending, and the way between the two.
+///
+/// Values are rounded to float32, as the tables of the programs that we compare with are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SigmaTable {
+    sigmas: Vec<f32>,
+    log_sigmas: Vec<f32>,
+    time: Time,
+}
+
+/// How a sigma becomes the time that the network is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Time {
+    /// The index of the nearest entry.
+    Index,
+    /// Flow matching: the sigma itself; `mu` is the shift's exponent.
+    Flow { mu: f64 },
+}
+
+impl SigmaTable {
+    /// The table of a variance-preserving diffusion with these betas: sigma² = (1 − ᾱ) / ᾱ.
+    pub fn from_betas(betas: &[f64]) -> Self {
+        let mut product = 1.0;
+        let (sigmas, log_sigmas) = betas
+            .iter()
+            .map(|beta| {
+                product *= 1.0 - beta;
+                let sigma = ((1.0 - product) / product).sqrt();
+                (sigma as f32, sigma.ln() as f32)
+            })
+            .unzip();
+        Self { sigmas, log_sigmas, time: Time::Index }
+    }
+
+    /// «scaled linear»: betas whose square roots are evenly spaced from √`start` to √`end`.
+    pub fn scaled_linear(start: f64, end: f64, timesteps: usize) -> Self {
+        Self::from_betas(&scaled_linear_betas(start, end, timesteps))
+    }
+
+    /// Stable Diffusion 1.x, 2.x and XL: scaled linear, 0.00085 to 0.012, 1000 timesteps.
+    pub fn sd15() -> Self {
+        Self::scaled_linear(0.00085, 0.012, 1000)
+    }
+
+    /// Flow matching with a shift of exponent `mu` (Flux.1's default is 1.15), as a table of 10,000 entries.
+    pub fn flow(mu: f64) -> Self {
+        let sigmas: Vec<f32> = (1..=10_000).map(|i| shifted(mu, f64::from(i) / 10_000.0) as f32).collect();
+        let log_sigmas = sigmas.iter().map(|s| s.ln()).collect();
+        Self { sigmas, log_sigmas, time: Time::Flow { mu } }
+    }
+
+    /// All entries, ascending.
+    pub fn sigmas(&self) -> &[f32] {
+        &self.sigmas
+    }
+
+    /// The lowest noise level.
+    pub fn min(&self) -> f64 {
+        self.sigmas.first().copied().unwrap_or(0.0).into()
+    }
+
+    /// The highest noise level.
+    pub fn max(&self) -> f64 {
+        self.sigmas.last().copied().unwrap_or(0.0).into()
+    }
+
+    /// The time of a noise level: the index of the entry whose logarithm is nearest (ComfyUI's rule).
+    pub fn timestep(&self, sigma: f64) -> f64 {
+        if let Time::Flow { .. } = self.time {
+            return sigma;
+        }
+        let log_sigma = (sigma as f32).ln();
+        let after = self.log_sigmas.partition_point(|&s| s < log_sigma);
+        let nearest = match (after.checked_sub(1), self.log_sigmas.get(after)) {
+            (Some(before), Some(&high)) if log_sigma - self.log_sigmas[before] <= high - log_sigma => before,
+            (Some(before), None) => before,
+            _ => after,
+        };
+        nearest as f64
+    }
+
+    /// The noise level of a time, between entries by their logarithms.
+    pub fn sigma(&self, timestep: f64) -> f64 {
+        if let Time::Flow { mu } = self.time {
+            return shifted(mu, timestep);
+        }
+        let t = (timestep as f32).clamp(0.0, self.log_sigmas.len().saturating_sub(1) as f32);
+        let (low, high, w) = (t.floor() as usize, t.ceil() as usize, t.fract());
+        f64::from(((1.0 - w) * self.log_sigmas[low] + w * self.log_sigmas[high]).exp())
+    }
+
+    /// What start noise is multiplied by. At the top of the table the training data's own variance is
+    /// no longer seen apart from the noise, hence √(1 + σ²) there.
+    pub fn start_scale(&self, sigma: f64) -> f64 {
+        let top = self.max();
+        if sigma > top || (sigma - top).abs() <= 1e-5 * sigma.abs().max(top) {
+            (1.0 + sigma * sigma).sqrt()
+        } else {
+            sigma
+        }
+    }
+}
+
+/// Betas whose square roots are evenly spaced.
+fn scaled_linear_betas(start: f64, end: f64, timesteps: usize) -> Vec<f64> {
+    let (a, b) = (start.sqrt(), end.sqrt());
+    let last = timesteps.saturating_sub(1).max(1) as f64;
+    (0..timesteps).map(|i| (a + (b - a) * i as f64 / last).powi(2)).collect()
+}
+
+/// e^µ / (e^µ + 1/t − 1), the time shift of Flux.1.
+fn shifted(mu: f64, t: f64) -> f64 {
+    if t <= 0.0 { 0.0 } else { mu.exp() / (mu.exp() + (1.0 / t - 1.0)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sd15_ends_are_the_known_ones() {
+        let table = SigmaTable::sd15();
+        assert!((table.min() - 0.029_167_1).abs() < 1e-6);
+        assert!((table.max() - 14.614_641).abs() < 1e-5);
+    }
+
+    #[test]
+    fn every_entry_finds_itself() {
+        let table = SigmaTable::sd15();
+        for (i, &sigma) in table.sigmas().iter().enumerate() {
+            assert_eq!(table.timestep(sigma.into()), i as f64);
+            assert!((table.sigma(i as f64) / f64::from(sigma) - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn times_outside_the_table_stop_at_its_ends() {
+        let table = SigmaTable::sd15();
+        assert_eq!(table.timestep(1000.0), 999.0);
+        assert_eq!(table.timestep(1e-9), 0.0);
+        assert_eq!(table.timestep(0.0), 0.0);
+        assert!((table.sigma(5000.0) - table.max()).abs() < 1e-4);
+    }
+
+    #[test]
+    fn only_the_top_adds_the_variance_of_the_data() {
+        let table = SigmaTable::sd15();
+        assert_eq!(table.start_scale(1.0), 1.0);
+        assert_eq!(table.start_scale(table.max()), (1.0 + table.max().powi(2)).sqrt());
+    }
+}

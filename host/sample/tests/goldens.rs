@@ -1,0 +1,240 @@
+//! Compares with recorded runs of other programs. Cases, sizes and names are taken from the files, so
+//! another folder of the same layout can be given in `ANAGAMA_REFERENCE`.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor};
+use sample::rng::TorchCpu;
+use sample::{SAMPLERS, SCHEDULES, Schedule, SigmaTable, StepNoise, list_of_sigmas, sampler};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+fn file(name: &str) -> Option<BTreeMap<String, Tensor>> {
+    let root = std::env::var_os("ANAGAMA_REFERENCE")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference")));
+    let path = root.join(name);
+    if !path.is_file() {
+        println!("SKIPPED: {name}: no such file in {}", root.display());
+        return None;
+    }
+    let tensors: HashMap<_, _> = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    Some(tensors.into_iter().collect())
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[track_caller]
+fn close(name: &str, found: &[f64], expected: &[f64], absolute: f64, relative: f64) {
+    assert_eq!(found.len(), expected.len(), "{name}: length");
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        assert!((f - e).abs() <= absolute + relative * e.abs(), "{name}[{i}]: expected {e}, found {f}");
+    }
+}
+
+fn to_f64(values: impl IntoIterator<Item = f32>) -> Vec<f64> {
+    values.into_iter().map(f64::from).collect()
+}
+
+/// Float32 tables through exp and log: 1e-6 relative, and a little for tan and pow near their ends.
+#[test]
+fn schedules_equal_comfyui() {
+    let Some(cases) = file("schedules/comfyui.safetensors") else { return };
+    let mut compared = 0;
+    for (name, tensor) in &cases {
+        let expected = values(tensor);
+        if name == "model_sigmas" {
+            close(name, &to_f64(SigmaTable::sd15().sigmas().iter().copied()), &expected, 0.0, 1e-6);
+            compared += 1;
+            continue;
+        }
+        let Some((table, rule, steps, denoise)) = schedule_case(name) else {
+            println!("SKIPPED: {name}: not a form of name that this test knows");
+            continue;
+        };
+        let Some(rule) = SCHEDULES.iter().find(|s| s.name == rule) else {
+            println!("SKIPPED: {name}: schedule {rule} is not there yet");
+            continue;
+        };
+        let found = list_of_sigmas(sampler("euler").unwrap(), rule, &table, steps, denoise).unwrap();
+        close(name, &found, &expected, 1e-6, 3e-6);
+        compared += 1;
+    }
+    assert!(compared > 0, "no case was compared");
+}
+
+/// `eps.karras.20.denoise0.35` and `flux1.15.simple.8`: table, rule, steps, share to denoise.
+fn schedule_case(name: &str) -> Option<(SigmaTable, &str, usize, f64)> {
+    let (name, denoise) = match name.split_once(".denoise") {
+        Some((rest, share)) => (rest, share.parse().ok()?),
+        None => (name, 1.0),
+    };
+    let (rest, steps) = name.rsplit_once('.')?;
+    let (table, rule) = rest.rsplit_once('.')?;
+    let table = match table {
+        "eps" => SigmaTable::sd15(),
+        flux => SigmaTable::flow(flux.strip_prefix("flux")?.parse().ok()?),
+    };
+    Some((table, rule, steps.parse().ok()?, denoise))
+}
+
+#[test]
+fn sd_tables_equal_diffusers() {
+    let Some(cases) = file("schedules/diffusers.safetensors") else { return };
+    let Some(bar) = cases.get("alphas_cumprod") else {
+        println!("SKIPPED: alphas_cumprod: not in schedules/diffusers.safetensors");
+        return;
+    };
+    // diffusers multiplies in float32, so errors of 1000 roundings add up.
+    let expected: Vec<f64> = values(bar).iter().map(|a| ((1.0 - a) / a).sqrt()).collect();
+    close("sigmas", &to_f64(SigmaTable::sd15().sigmas().iter().copied()), &expected, 0.0, 3e-5);
+}
+
+/// D(x, s) = (x + mu·s²)/(1+s²) + 0.1·sin(x/√(1+s²))
+fn toy(mu: &Tensor, x: &Tensor, s: f64) -> anyhow::Result<Tensor> {
+    let v = 1.0 + s * s;
+    Ok((((x + (mu * (s * s))?)? / v)? + ((x / v.sqrt())?.sin()? * 0.1)?)?)
+}
+
+/// D(x, s) = ((1−s)·x + mu·s²)/((1−s)²+s²) + 0.1·sin(x)
+fn toy_flow(mu: &Tensor, x: &Tensor, s: f64) -> anyhow::Result<Tensor> {
+    let v = (1.0 - s) * (1.0 - s) + s * s;
+    Ok(((((x * (1.0 - s))? + (mu * (s * s))?)? / v)? + (x.sin()? * 0.1)?)?)
+}
+
+#[test]
+fn samplers_equal_comfyui() {
+    let compared = trajectories("trajectories/comfyui_samplers_toy.safetensors", toy)
+        + trajectories("trajectories/comfyui_samplers_toy_flow.safetensors", toy_flow);
+    println!("{compared} samplers compared");
+}
+
+/// Float32 latents of size up to 15 over 8 steps: 1e-4 absolute along the way. The end may be off by 5e-4,
+/// because ddpm's formula, in float32 as recorded, cancels four digits at the smallest sigma.
+fn trajectories(name: &str, denoiser: fn(&Tensor, &Tensor, f64) -> anyhow::Result<Tensor>) -> usize {
+    let Some(cases) = file(name) else { return 0 };
+    let (mu, start, bank) = (&cases["mu"], &cases["start"], &cases["noise_bank"]);
+    let sigmas = values(&cases["sigmas"]);
+    let mut compared = 0;
+    for (key, expected) in cases.iter().filter(|(key, _)| key.ends_with(".result")) {
+        let method = key.trim_end_matches(".result");
+        let Some(row) = SAMPLERS.iter().find(|s| s.name == method) else {
+            println!("SKIPPED: {method} in {name}: sampler is not there yet");
+            continue;
+        };
+        let bank: Vec<Tensor> = (0..bank.dim(0).unwrap()).map(|i| bank.get(i).unwrap()).collect();
+        let size = bank.len();
+        let mut noise = StepNoise::Given(bank.into_iter());
+        let inputs = cases.get(&format!("{method}.x"));
+        let end = row
+            .sample(&mut |x: &Tensor, s: f64| denoiser(mu, x, s), start.clone(), &sigmas, &mut noise, &mut |info| {
+                if let Some(inputs) = inputs {
+                    let case = format!("{method}.x[{}]", info.step);
+                    close(&case, &values(info.x), &values(&inputs.get(info.step)?), 1e-4, 1e-5);
+                }
+                Ok(())
+            })
+            .unwrap();
+        close(key, &values(&end), &values(expected), 5e-4, 1e-5);
+        if let (Some(draws), StepNoise::Given(left)) = (cases.get(&format!("{method}.noise_draws")), &noise) {
+            assert_eq!(values(draws)[0] as usize, size - left.len(), "{method}: draws of noise");
+        }
+        compared += 1;
+    }
+    compared
+}
+
+/// Scalar path equal to the bit; blocks within 3e-7 of torch's vectorised functions, relative to values up to 5.
+#[test]
+fn fresh_normals_equal_torch() {
+    let Some(cases) = file("rng/torch_cpu_randn.safetensors") else { return };
+    for (name, tensor) in &cases {
+        let seed: u64 = name.trim_start_matches("seed").split('.').next().unwrap().parse().unwrap();
+        let count = tensor.elem_count();
+        let found = to_f64(TorchCpu::new(seed).randn(count));
+        close(
+            name,
+            &found,
+            &values(tensor),
+            if count < 16 { 0.0 } else { 3e-7 },
+            if count < 16 { 0.0 } else { 1.2e-7 },
+        );
+    }
+}
+
+#[test]
+fn a_stream_of_draws_equals_torch() {
+    let Some(cases) = file("rng/torch_cpu_stream.safetensors") else { return };
+    let mut streams: BTreeMap<u64, Vec<(&str, &Tensor)>> = BTreeMap::new();
+    for (name, tensor) in &cases {
+        let (seed, call) = name.trim_start_matches("seed").split_once('.').unwrap();
+        streams.entry(seed.parse().unwrap()).or_default().push((call, tensor));
+    }
+    for (seed, calls) in streams {
+        let mut rng = TorchCpu::new(seed);
+        // Names sort by their two-digit index.
+        for (call, tensor) in calls {
+            let name = format!("seed {seed} {call}");
+            let kind = call.split('.').nth(1).unwrap();
+            let n = tensor.elem_count();
+            let blocks = if n < 16 { 0.0 } else { 1.2e-7 };
+            let (found, tolerance) = match kind {
+                "randn" => (to_f64(rng.randn(n)), blocks),
+                "rand" => (to_f64(rng.rand(n)), 0.0),
+                "randn_f64" => (rng.randn_f64(n), if n < 16 { 0.0 } else { 1e-15 }),
+                "randperm" => (rng.randperm(n).iter().map(|&i| i as f64).collect(), 0.0),
+                "randint1000" => (rng.randint(0, 1000, n).iter().map(|&i| i as f64).collect(), 0.0),
+                "randint7" => (rng.randint(3, 7, n).iter().map(|&i| i as f64).collect(), 0.0),
+                "randn_f16" | "randn_bf16" if n >= 16 => {
+                    println!("SKIPPED: {name}: 16-bit draws are not there; their words are skipped");
+                    let words = n.div_ceil(16) * 16;
+                    (0..words).for_each(|_| drop(rng.next_u32()));
+                    continue;
+                }
+                other => panic!("{name}: unknown kind of draw {other}"),
+            };
+            close(&name, &found, &values(tensor), tolerance * 3.0, tolerance);
+        }
+    }
+}
+
+/// What `nn.init` draws: kaiming uniform with a = √5 for a matrix and a kernel, then a normal of std 0.02.
+#[test]
+fn starting_weights_equal_torch() {
+    let Some(cases) = file("rng/torch_init.safetensors") else { return };
+    let seeds: Vec<u64> =
+        cases.keys().filter_map(|k| k.strip_prefix("seed")?.split_once(".linear")?.0.parse().ok()).collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let mut rng = TorchCpu::new(seed);
+        for kind in ["linear", "conv", "normal"] {
+            let (name, tensor) = cases.iter().find(|(k, _)| k.starts_with(&format!("seed{seed}.{kind}"))).unwrap();
+            let n = tensor.elem_count();
+            let found = if kind == "normal" {
+                rng.normal(n, 0.0, 0.02)
+            } else {
+                let bound = (1.0 / (n / tensor.dim(0).unwrap()) as f64).sqrt() as f32;
+                rng.uniform(n, -bound, bound)
+            };
+            close(name, &to_f64(found), &values(tensor), 3e-8, 2e-7);
+        }
+    }
+}
+
+#[test]
+fn every_schedule_has_a_golden() {
+    let Some(cases) = file("schedules/comfyui.safetensors") else { return };
+    for Schedule { name, .. } in SCHEDULES {
+        assert!(cases.keys().any(|k| k.starts_with(&format!("eps.{name}."))), "{name} has no golden");
+    }
+}
+
+#[test]
+fn every_sampler_has_a_golden() {
+    let Some(cases) = file("trajectories/comfyui_samplers_toy.safetensors") else { return };
+    // ddim is Euler's method by another name.
+    for row in SAMPLERS.iter().filter(|s| s.name != "ddim") {
+        assert!(cases.contains_key(&format!("{}.result", row.name)), "{} has no golden", row.name);
+    }
+}
