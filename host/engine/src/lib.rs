@@ -1,1 +1,34 @@
-//! (to be written)
+//! Runs a validated workflow: pulls from its outputs, reuses what has not changed, reports progress, can be cancelled.
+//!
+//! Moves opaque values with a type name; knows no tensor, no image and no file. What a node needs from the host comes
+//! through [`Services`]; what outlives the process goes through a [`ResultCache`]. Start at [`Engine::run`] and [`Node`];
+//! most nodes are written as a [`TypedNode`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod clock;
+mod context;
+mod event;
+mod guard;
+mod identity;
+mod node;
+mod outputs;
+mod registry;
+mod report;
+mod run;
+mod services;
+mod typed;
+mod workers;
+
+pub use clock::History;
+pub use context::{CancelToken, Cancelled, Context};
+pub use event::{CacheLevel, Event, Level, NodeRef, RunProgress};
+pub use node::{Node, Outputs, ResultCache};
+pub use outputs::{IntoOutputs, IntoValue, WithUi};
+pub use registry::{HostLists, Registry};
+pub use report::{Failure, NodeReport, RunReport, Status};
+pub use run::Engine;
+pub use services::Services;
+pub use typed::{TypedNode, node};
+
+#[cfg(test)]
+mod testing;

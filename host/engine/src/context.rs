@@ -1,0 +1,162 @@
+//! What a node sees of the run it is part of.
+
+use crate::{Level, Services};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// Progress goes out at most this often per node; the last step always does.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Asks a run to stop. Clones share one state.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A token that nobody has cancelled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the run to stop at its next step.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Has somebody asked?
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The error of a node that stopped because it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+/// What goes from a node's thread to the thread that reports.
+pub(crate) enum Told {
+    Started,
+    Progress { done: u64, total: u64, message: String },
+    Preview(Arc<[u8]>),
+    Log(Level, String),
+    Over(Over),
+    WorkerLeft,
+}
+
+/// How a node ended.
+pub(crate) enum Over {
+    Finished {
+        seconds: f64,
+        ui: serde_json::Map<String, serde_json::Value>,
+    },
+    Failed {
+        message: String,
+    },
+    Cancelled,
+    /// Never ran, because the node with this index failed.
+    Blocked {
+        by: usize,
+    },
+}
+
+/// A node's connection to its run. Cheap to clone, so that callbacks can hold one.
+#[derive(Clone)]
+pub struct Context {
+    /// The node's id in the workflow.
+    pub node_id: String,
+    /// The node's class.
+    pub class_type: String,
+    pub(crate) signature: String,
+    pub(crate) services: Arc<Services>,
+    pub(crate) cancel: CancelToken,
+    pub(crate) sink: Option<(usize, Sender<(usize, Told)>)>,
+    last_progress: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Context {
+    pub(crate) fn new(node_id: &str, class_type: &str, services: Arc<Services>, cancel: CancelToken) -> Self {
+        Self {
+            node_id: node_id.to_owned(),
+            class_type: class_type.to_owned(),
+            signature: String::new(),
+            services,
+            cancel,
+            sink: None,
+            last_progress: Arc::default(),
+        }
+    }
+
+    /// A context outside of any run, for tests of single nodes: what it is told goes nowhere.
+    pub fn detached(services: Services) -> Self {
+        Self::new("0", "detached", Arc::new(services), CancelToken::new())
+    }
+
+    /// Step `done` of `total` is over. May be called at every step: what is too frequent is dropped.
+    pub fn progress(&self, done: u64, total: u64, message: &str) {
+        if self.sink.is_none() {
+            return;
+        }
+        let mut last = self.last_progress.lock();
+        if done < total && last.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
+            return;
+        }
+        *last = Some(Instant::now());
+        self.tell(Told::Progress { done, total, message: message.to_owned() });
+    }
+
+    /// Shows a picture of the work so far, as PNG.
+    pub fn preview(&self, png: impl Into<Arc<[u8]>>) {
+        self.tell(Told::Preview(png.into()));
+    }
+
+    /// Says something to whoever watches the run.
+    pub fn log(&self, level: Level, message: &str) {
+        self.tell(Told::Log(level, message.to_owned()));
+    }
+
+    /// Has somebody asked the run to stop?
+    pub fn cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// # Errors
+    /// [`Cancelled`] if somebody asked the run to stop.
+    pub fn check_cancelled(&self) -> anyhow::Result<()> {
+        if self.cancelled() { Err(Cancelled.into()) } else { Ok(()) }
+    }
+
+    /// The token behind [`Context::cancelled`].
+    pub fn cancel_token(&self) -> &CancelToken {
+        &self.cancel
+    }
+
+    /// What the host lends.
+    ///
+    /// # Panics
+    /// If the host has no such service: a fault of its wiring, which the engine reports as this node's failure.
+    pub fn services<T: Any + Send + Sync>(&self) -> &T {
+        self.services.require()
+    }
+
+    /// What the host lends, if it does.
+    pub fn service<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.services.get()
+    }
+
+    /// The identity of this execution, in hex: equal for equal class, constants, files and ancestors, in any process.
+    /// Names directories of state that an interrupted run resumes from. Empty while the fingerprint is taken.
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+
+    pub(crate) fn tell(&self, what: Told) {
+        if let Some((node, sink)) = &self.sink {
+            // The receiver is gone once the run is over; a thread that a node left behind may still talk.
+            let _ = sink.send((*node, what));
+        }
+    }
+}
