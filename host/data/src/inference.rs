@@ -1,0 +1,59 @@
+//! Models that the host runs for plugins.
+
+use crate::{Array, Dtype};
+use spec::PluginError;
+use std::sync::Arc;
+
+/// One input or output of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IoDesc {
+    pub name: String,
+    pub dtype: Dtype,
+    /// `None` for a dimension that the caller chooses.
+    pub shape: Vec<Option<u32>>,
+}
+
+/// What is known of a model without running it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// Name in the host's model folders, such as `taggers/wd-vit-v3`.
+    pub name: String,
+    /// `tagger`, `aesthetic`, `clip-vision` …
+    pub family: String,
+    /// Digest of the weights, `sha256:…`.
+    pub digest: String,
+    pub device: String,
+    pub inputs: Vec<IoDesc>,
+    pub outputs: Vec<IoDesc>,
+    /// Side files, such as the list of labels, by name.
+    pub assets: Vec<String>,
+}
+
+/// The models that plugins may ask for.
+pub trait Inference: Send + Sync {
+    /// All models in the host's folders.
+    fn models(&self) -> Vec<ModelInfo>;
+
+    /// Loads a model, or shares one that is loaded already.
+    ///
+    /// # Errors
+    /// The name is unknown, or the file cannot be read.
+    fn load(&self, name: &str, options: Option<&serde_json::Value>) -> Result<Arc<dyn Session>, PluginError>;
+}
+
+/// A loaded model.
+pub trait Session: Send + Sync {
+    fn info(&self) -> &ModelInfo;
+
+    /// A side file, whole.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be read.
+    fn asset(&self, name: &str) -> Result<Vec<u8>, PluginError>;
+
+    /// Runs the model on named inputs.
+    ///
+    /// # Errors
+    /// An input is missing or does not fit, or the run fails.
+    fn run(&self, inputs: Vec<(String, Array)>) -> Result<Vec<(String, Array)>, PluginError>;
+}
