@@ -1,0 +1,108 @@
+//! The whole filter, as the host calls it.
+
+use super::*;
+use plugin_sdk::{ErrorKind, Tag};
+use plugin_test::FakeHost;
+use serde_json::{Value, json};
+
+fn request(id: &str, subset: &str, tags: &str) -> FilterRequest {
+    let tags = booru::names::list(tags).map(|name| Tag { name: name.to_owned(), ..Tag::default() }).collect();
+    FilterRequest { id: id.into(), subset: subset.into(), annotation: Annotation { tags, ..Annotation::default() } }
+}
+
+fn open(settings: Value) -> Result<TagEdit> {
+    plugin_test::open_tag_filter(settings)
+}
+
+/// Both passes over one batch; the captions, or the reasons for leaving images out.
+fn run(settings: Value, batch: &[FilterRequest]) -> Result<Vec<String>> {
+    let mut filter = open(settings)?;
+    if filter.passes() == 2 {
+        filter.observe(batch)?;
+    }
+    let verdicts = filter.apply(batch.to_vec())?;
+    Ok(verdicts
+        .into_iter()
+        .map(|v| match v {
+            Verdict::Keep(a) => a.tags.into_iter().map(|t| t.name).chain(a.text).collect::<Vec<_>>().join(", "),
+            Verdict::Drop(reason) => format!("dropped: {reason}"),
+        })
+        .collect())
+}
+
+#[test]
+fn a_character_absorbs_its_traits() {
+    let settings = json!({
+        "activation": "ohwx", "prune": "teal hair, twin buns, sunglasses", "merge": "gray background -> grey background",
+    });
+    let out = run(
+        settings,
+        &[
+            request("1", "", "ink_style, teal_hair, twin_buns, gray_background, ohwx"),
+            request("2", "", "ink_style, sunglasses, ^_^, red_background, red background"),
+        ],
+    );
+    assert_eq!(out.unwrap(), ["ohwx, ink style, grey background", "ohwx, ink style, ^_^, red background"]);
+}
+
+#[test]
+fn defaults_change_only_spelling_and_duplicates() {
+    assert_eq!(run(json!({}), &[request("1", "", "b_c, a, B c")]).unwrap(), ["b c, a"]);
+    assert_eq!(open(json!({})).unwrap().passes(), 1);
+}
+
+#[test]
+fn rules_that_match_nothing_are_reported_once() {
+    let host = FakeHost::new().install();
+    let batch = [request("1", "day", "a, b")];
+    let mut filter = open(json!({"prune": "b, missing", "subset_prefix": "night = dark", "min_images": 2})).unwrap();
+    filter.observe(&batch).unwrap();
+    assert!(filter.apply(batch.to_vec()).is_err(), "`a` is too rare, so nothing is left");
+    assert!(filter.apply(batch.to_vec()).is_err());
+    let log: Vec<String> = host.logs().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(
+        log,
+        [
+            "prune `missing` matched no tag in any of the 1 images",
+            "no image belongs to a subset `night`; its texts have no effect",
+            "1 tags dropped for their frequency: a (1)",
+        ]
+    );
+}
+
+#[test]
+fn an_image_without_tags_is_an_error_that_says_what_it_had() {
+    let _host = FakeHost::new().install();
+    let batch = [request("x/7.png", "", "a")];
+    let e = run(json!({"prune": "a"}), &batch).unwrap_err();
+    assert_eq!(e.kind, ErrorKind::InvalidInput);
+    assert!(e.message.contains("image `x/7.png`: no tag is left; it had a."), "{}", e.message);
+    assert_eq!(run(json!({"prune": "a", "empty": "drop"}), &batch).unwrap(), ["dropped: no tag is left; it had a"]);
+    assert_eq!(run(json!({"prune": "a", "empty": "keep"}), &batch).unwrap(), [""]);
+}
+
+#[test]
+fn sentences_keep_their_commas() {
+    let mut r = request("1", "totoro", "");
+    r.annotation.text = Some("A girl waits, in the rain.".into());
+    let out = run(json!({"activation": "In style of X.", "subset_prefix": "totoro = Scene from 'Totoro' film."}), &[r]);
+    assert_eq!(out.unwrap(), ["In style of X. Scene from 'Totoro' film. A girl waits, in the rain."]);
+}
+
+#[test]
+fn sorts_limits_and_categories() {
+    let mut r = request("1", "", "c, a, b");
+    r.annotation.tags[2].score = Some(0.9);
+    r.annotation.tags[0].category = Some("copyright".into());
+    let batch = [r, request("2", "", "a")];
+    assert_eq!(run(json!({"sort": "score", "max_tags": 2}), &batch).unwrap()[0], "b, c");
+    assert_eq!(run(json!({"sort": "alphabet"}), &batch).unwrap()[0], "a, b, c");
+    assert_eq!(run(json!({"sort": "frequency"}), &batch).unwrap()[0], "a, c, b");
+    assert_eq!(run(json!({"drop_categories": "Copyright"}), &batch).unwrap()[0], "a, b");
+}
+
+#[test]
+fn faults_in_the_settings_are_all_named() {
+    let e = open(json!({"merge": "a", "subset_suffix": "b"})).err().unwrap().message;
+    assert!(e.contains("merge `a`") && e.contains("subset_suffix `b`"), "{e}");
+}
