@@ -1,0 +1,158 @@
+//! An evaluator without weights: sharpness, clipping, saturation, colours against the data set, what the LoRA changes,
+//! and how much seeds differ.
+//!
+//! The numbers describe; which of them matter, and how much, is for the one who chooses. Start at [`METRICS`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod compare;
+mod measure;
+
+use compare::{DataSet, difference, mean_pairwise};
+use measure::{Measures, measure};
+use oklab::{Converter, Lab, histogram};
+use plugin_sdk::{
+    Evaluator, Filter, Fit, Image, Info, Inputs, Metric, PixelFormat, ResizeSpec, Result, Sample, Score, export, info,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Measures pictures without any model.
+#[derive(Inputs)]
+pub struct Settings {
+    /// Pictures are shrunk to this longer side before they are measured, so that sizes can be compared.
+    #[input(default = 512, range = 32..=4096)]
+    size: u32,
+}
+
+/// (name, is more better?, low, high, for each sample?, description)
+type Row = (&'static str, bool, f64, f64, bool, &'static str);
+
+/// What is measured. The distances to the data set need its pictures, `lora_effect` the picture without the LoRA;
+/// without them these numbers are left out.
+pub const METRICS: &[Row] = &[
+    ("sharpness", true, 0.0, 10_000.0, true, "variance of the Laplacian of the luma"),
+    ("clipping", false, 0.0, 1.0, true, "share of pixels with a channel at its end, as burnt pictures have"),
+    ("saturation", false, 0.0, 1.0, true, "mean saturation"),
+    ("palette_distance", false, 0.0, 1.0, true, "χ² distance of the colours to those of the data set"),
+    ("dataset_gap", false, 0.0, 5.0, true, "standard deviations of sharpness, clipping and saturation from the data set's"),
+    ("lora_effect", true, 0.0, 0.5, true, "mean OKLab difference to the same seed and prompt without the LoRA"),
+    ("diversity", true, 0.0, 0.5, false, "mean OKLab difference between the seeds of a prompt"),
+];
+
+/// Side of the copies whose pixels are compared one by one.
+const THUMB: u32 = 48;
+
+/// The evaluator.
+pub struct ImageStats {
+    size: u32,
+    convert: Converter,
+    reference: Vec<(Measures, Vec<f32>)>,
+    data_set: Option<DataSet>,
+    /// Small copies of the samples by prompt, checkpoint and strength.
+    groups: BTreeMap<String, Vec<Vec<Lab>>>,
+}
+
+impl Evaluator for ImageStats {
+    type Settings = Settings;
+    const INFO: Info = Info { category: "evaluate", ..info!("anagama.image-stats", "Image statistics") };
+
+    fn open(settings: Settings) -> Result<Self> {
+        Ok(Self {
+            size: settings.size,
+            convert: Converter::new(),
+            reference: Vec::new(),
+            data_set: None,
+            groups: BTreeMap::new(),
+        })
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        METRICS
+            .iter()
+            .map(|(name, higher_is_better, low, high, per_sample, description)| Metric {
+                name: (*name).into(),
+                higher_is_better: *higher_is_better,
+                low: *low,
+                high: *high,
+                per_sample: *per_sample,
+                description: (*description).into(),
+            })
+            .collect()
+    }
+
+    fn reference(&mut self, images: Vec<Image>) -> Result<()> {
+        // The host may show the data set in several calls.
+        for image in &images {
+            self.reference.push(self.look(image)?);
+        }
+        self.data_set = DataSet::new(&self.reference);
+        Ok(())
+    }
+
+    fn add(&mut self, batch: Vec<Sample>) -> Result<Vec<Vec<Score>>> {
+        batch.iter().map(|sample| self.score(sample)).collect()
+    }
+
+    fn finish(&mut self) -> Result<Vec<Score>> {
+        let groups = std::mem::take(&mut self.groups);
+        let means: Vec<f64> = groups.values().filter_map(|g| mean_pairwise(g)).collect();
+        if means.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![score("diversity", means.iter().sum::<f64>() / means.len() as f64)])
+    }
+}
+
+impl ImageStats {
+    fn score(&mut self, sample: &Sample) -> Result<Vec<Score>> {
+        let (m, colours) = self.look(&sample.image)?;
+        let mut out =
+            vec![score("sharpness", m.sharpness), score("clipping", m.clipping), score("saturation", m.saturation)];
+        if let Some(set) = &self.data_set {
+            out.push(score("palette_distance", set.palette_distance(&colours)));
+            out.push(score("dataset_gap", set.gap(&m)));
+        }
+        let thumb = self.thumb(&sample.image)?;
+        if let Some(off) = &sample.reference {
+            out.push(score("lora_effect", difference(&thumb, &self.thumb(off)?)));
+        }
+        self.groups.entry(group(sample)).or_default().push(thumb);
+        Ok(out)
+    }
+
+    fn look(&self, image: &Image) -> Result<(Measures, Vec<f32>)> {
+        let copy = resized(image, self.size, Fit::Contain)?;
+        let copy = copy.as_ref().unwrap_or(image);
+        let measures = measure(copy.width() as usize, copy.height() as usize, &copy.read(PixelFormat::Rgb8)?);
+        let small = resized(image, 2 * THUMB, Fit::Contain)?;
+        let small = small.as_ref().unwrap_or(image).read(PixelFormat::Rgb8)?;
+        Ok((measures, histogram(&self.convert.all(&small))))
+    }
+
+    /// A square copy, so that pictures of any size can be compared.
+    fn thumb(&self, image: &Image) -> Result<Vec<Lab>> {
+        let spec = ResizeSpec { width: THUMB, height: THUMB, fit: Fit::Stretch, filter: Filter::Area, pad_color: 0 };
+        Ok(self.convert.all(&image.resize(&spec)?.read(PixelFormat::Rgb8)?))
+    }
+}
+
+/// A copy with at most this side; none if the picture is small enough.
+fn resized(image: &Image, side: u32, fit: Fit) -> Result<Option<Image>> {
+    let spec = ResizeSpec { width: side, height: side, fit, filter: Filter::Area, pad_color: 0 };
+    (image.width().max(image.height()) > side).then(|| image.resize(&spec)).transpose()
+}
+
+/// Samples that differ only in their seed belong together.
+fn group(sample: &Sample) -> String {
+    let extra = |key| sample.extra.as_ref().and_then(|e| e.get(key)).unwrap_or(&Value::Null);
+    format!("{}\n{}\n{}", sample.prompt, extra("checkpoint"), extra("strength"))
+}
+
+fn score(metric: &str, value: f64) -> Score {
+    Score::new(metric, value)
+}
+
+export!(ImageStats: Evaluator);
+
+#[cfg(test)]
+mod tests;
