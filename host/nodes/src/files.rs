@@ -1,0 +1,57 @@
+//! Writing results into the output folder, and bringing them back from the store.
+
+use crate::Host;
+use anyhow::Context as _;
+use data::Digest;
+use engine::{Context, Outputs};
+use std::path::{Path, PathBuf};
+
+/// Writes a file below the output folder and keeps a copy in the store. Gives its path and SHA-256.
+pub(crate) fn save(ctx: &Context, name: &str, bytes: &[u8]) -> anyhow::Result<(PathBuf, Digest)> {
+    let host = ctx.services::<Host>();
+    let path = host.out_path(name)?;
+    let digest = host.store.put_blob(bytes)?;
+    write(&path, bytes)?;
+    Ok((path, digest))
+}
+
+/// Writes the files of a cached output node again, where they are missing or changed. False if the store no longer
+/// holds one, or if the output folder is another.
+pub(crate) fn restore(ctx: &Context, outputs: &Outputs) -> anyhow::Result<bool> {
+    let host = ctx.services::<Host>();
+    for file in outputs.ui.get("files").and_then(|f| f.as_array()).into_iter().flatten() {
+        let (Some(path), Some(sha256)) = (file["path"].as_str(), file["sha256"].as_str()) else { return Ok(false) };
+        let path = Path::new(path);
+        let Ok(digest) = Digest::try_from(sha256.to_owned()) else { return Ok(false) };
+        if !path.starts_with(&host.out_dir) || !host.store.has_blob(&digest) {
+            return Ok(false);
+        }
+        if !Digest::of_file(path).is_ok_and(|found| found == digest) {
+            write(path, &host.store.read_blob(&digest)?)?;
+        }
+    }
+    Ok(true)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // Renamed into place, so that nobody opens half a file.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    set_readable(&file)?;
+    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// Temporary files are made for their owner alone; results are for everybody.
+#[cfg(unix)]
+fn set_readable(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_readable(_: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,3 @@
+use crate::Make;
+
+pub(crate) const NODES: &[Make] = &[];

@@ -1,0 +1,14 @@
+//! The objects that travel between nodes. Data sets are `data::Dataset`.
+
+mod checkpoints;
+mod choice;
+mod grid;
+mod image;
+mod scores;
+
+pub use checkpoints::{CheckpointFile, Checkpoints, LogLine};
+pub use choice::{Choice, Ranked};
+pub(crate) use grid::CellFacts;
+pub use grid::{Cell, Grid};
+pub use image::ImageBatch;
+pub use scores::{MetricInfo, SampleScores, ScoreRow, Scores};
