@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// A plugin that could not be found, loaded, opened or called.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum LoadError {
     /// The manifest cannot be read or says something impossible.
     #[error("{}: {problem}", path.display())]
@@ -28,7 +28,7 @@ pub enum LoadError {
 
     /// The plugin was opened, and it or the host refused.
     #[error("{plugin}: {stage}: {problem}")]
-    Call { plugin: String, stage: String, problem: String },
+    Call { plugin: String, stage: String, problem: String, kind: Option<spec::ErrorKind> },
 
     /// A file or folder of the host's own.
     #[error("{}: {problem}", path.display())]
@@ -36,6 +36,11 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Did the run end because the user cancelled it?
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Call { kind: Some(spec::ErrorKind::Cancelled), .. })
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>, error: &std::io::Error) -> Self {
         Self::Io { path: path.into(), problem: error.to_string() }
     }

@@ -1,0 +1,152 @@
+//! What a plugin says of itself, kept on disk by the artefact's hash, so that starting runs no plugin code.
+
+use crate::kinds::Kind;
+use crate::lock::write_atomic;
+use crate::plugin::Form;
+use serde::{Deserialize, Serialize};
+use spec::PluginInfo;
+use std::path::{Path, PathBuf};
+
+/// Raised when what is kept, or how it is derived, changes.
+const REVISION: u32 = 1;
+
+/// The cached part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Description {
+    pub(crate) kinds: Vec<Kind>,
+    /// Interfaces that a component imports; empty for native libraries, which are handed everything.
+    pub(crate) imports: Vec<String>,
+    pub(crate) info: PluginInfo,
+}
+
+impl Description {
+    /// What was kept for this artefact, if it can still be read.
+    pub(crate) fn read(cache: &Path, sha: &str) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(file(cache, sha)).ok()?).ok()
+    }
+
+    /// Keeps it; failing to do so costs time at the next start, nothing else.
+    pub(crate) fn write(&self, cache: &Path, sha: &str) {
+        let file = file(cache, sha);
+        let written = serde_json::to_vec(self).map_err(std::io::Error::from).and_then(|b| write_atomic(&file, &b));
+        if let Err(e) = written {
+            tracing::warn!("{}: {e}", file.display());
+        }
+    }
+
+    /// Does it hold together, and with the manifest?
+    pub(crate) fn check(&self, id: &str) -> Result<(), String> {
+        if self.kinds.is_empty() {
+            return Err("it exports none of the plugin kinds".to_owned());
+        }
+        if self.info.id != id {
+            return Err(format!("its manifest says it is `{id}`, but it calls itself `{}`", self.info.id));
+        }
+        for node in &self.info.nodes {
+            if node.id != id && !node.id.starts_with(&format!("{id}.")) {
+                return Err(format!("node `{}`: expected an id that is, or begins with, `{id}`", node.id));
+            }
+            if !self.kinds.contains(&node.role) {
+                return Err(format!("node `{}` is a {}, which it does not export", node.id, crate::kinds::name(node.role)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file(cache: &Path, sha: &str) -> PathBuf {
+    cache.join("describe").join(format!("{sha}-{REVISION}.json"))
+}
+
+/// Everything about an installed plugin, for `plugins explain`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Explanation {
+    pub id: String,
+    pub version: String,
+    pub title: String,
+    pub description: String,
+    pub license: Option<String>,
+    pub form: Form,
+    pub kinds: Vec<&'static str>,
+    pub wit: String,
+    pub path: PathBuf,
+    pub sha256: String,
+    /// Ids of its nodes.
+    pub nodes: Vec<String>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    /// What it asked for and whether it is granted.
+    pub rights: Vec<String>,
+}
+
+impl std::fmt::Display for Explanation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} {}: {}", self.id, self.version, self.title)?;
+        if !self.description.is_empty() {
+            writeln!(f, "  {}", self.description.replace('\n', "\n  "))?;
+        }
+        let form = match self.form {
+            Form::Wasm => "component, sandboxed",
+            Form::Native => "native library, approved: runs with all your rights, the grants below do not bind it",
+        };
+        writeln!(f, "form:    {form}")?;
+        writeln!(f, "kinds:   {}", self.kinds.join(", "))?;
+        writeln!(f, "nodes:   {}", self.nodes.join(", "))?;
+        writeln!(f, "file:    {}", self.path.display())?;
+        writeln!(f, "sha256:  {}", self.sha256)?;
+        writeln!(f, "made for {}", self.wit)?;
+        if let Some(license) = &self.license {
+            writeln!(f, "licence: {license}")?;
+        }
+        if !self.imports.is_empty() {
+            writeln!(f, "imports: {}", self.imports.join(", "))?;
+        }
+        writeln!(f, "asks for:")?;
+        for line in &self.rights {
+            writeln!(f, "  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description() -> Description {
+        let info = serde_json::json!({
+            "id": "a.b", "version": "1.0.0", "title": "", "description": "", "authors": [], "license": null,
+            "config-schema": null,
+            "nodes": [{
+                "id": "a.b", "role": "captioner", "display-name": "", "category": "", "description": "", "inputs": [],
+                "outputs": [], "output-node": false, "deterministic": true, "revision": 0, "experimental": false,
+                "deprecated": false, "aliases": []
+            }]
+        });
+        Description { kinds: vec![Kind::Captioner], imports: vec![], info: serde_json::from_value(info).unwrap() }
+    }
+
+    #[test]
+    fn is_kept_by_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Description::read(dir.path(), "x"), None);
+        description().write(dir.path(), "x");
+        assert_eq!(Description::read(dir.path(), "x"), Some(description()));
+        assert_eq!(Description::read(dir.path(), "y"), None);
+    }
+
+    #[test]
+    fn must_agree_with_the_manifest_and_the_exports() {
+        description().check("a.b").unwrap();
+        assert!(description().check("a.c").unwrap_err().contains("`a.b`"));
+        let mut d = description();
+        d.info.nodes[0].id = "other.node".into();
+        assert!(d.check("a.b").unwrap_err().contains("other.node"));
+        let mut d = description();
+        d.kinds = vec![Kind::Evaluator];
+        assert!(d.check("a.b").unwrap_err().contains("captioner"));
+        d.kinds.clear();
+        assert!(d.check("a.b").is_err());
+    }
+}

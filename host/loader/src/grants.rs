@@ -1,0 +1,323 @@
+//! Who may use what: the user's grants, the site's ceiling, and the rights that follow for a plugin.
+
+use crate::manifest::Requests;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use url::Url;
+
+/// What the user's configuration allows. Unknown keys are errors.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Grants {
+    /// For every plugin that has no entry of its own.
+    pub default: Grant,
+    /// By plugin id.
+    pub plugins: BTreeMap<String, Grant>,
+    /// What no entry may exceed; none: no ceiling.
+    pub ceiling: Option<Ceiling>,
+}
+
+/// What one plugin is granted.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Grant {
+    /// Patterns of model names.
+    pub models: Vec<String>,
+    /// Patterns of URLs.
+    pub http: Vec<String>,
+    /// Folders by name, read-only.
+    pub folders: BTreeMap<String, PathBuf>,
+    /// Private storage in MiB.
+    pub storage_mib: u32,
+}
+
+impl Default for Grant {
+    /// The models that it asks for and 1 MiB of storage; no network, no folders.
+    fn default() -> Self {
+        Self { models: vec!["*".into()], http: Vec::new(), folders: BTreeMap::new(), storage_mib: 1 }
+    }
+}
+
+/// The most that any grant gives.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Ceiling {
+    pub models: Vec<String>,
+    pub http: Vec<String>,
+    pub storage_mib: u32,
+}
+
+/// What a plugin may use: its requests ∩ the user's grants ∩ the ceiling.
+#[derive(Clone, Debug, Default)]
+pub struct Rights {
+    plugin: String,
+    requests: Requests,
+    grant: Grant,
+    ceiling: Option<Ceiling>,
+    /// Granted folders that the plugin asked for.
+    pub folders: BTreeMap<String, PathBuf>,
+    /// Bytes of private storage.
+    pub storage: u64,
+}
+
+impl Rights {
+    pub(crate) fn new(plugin: &str, requests: &Requests, grants: &Grants) -> Self {
+        let grant = grants.plugins.get(plugin).unwrap_or(&grants.default).clone();
+        let folders = grant
+            .folders
+            .iter()
+            .filter(|(name, _)| requests.folders.contains(name))
+            .map(|(name, path)| (name.clone(), path.clone()))
+            .collect();
+        let mib = grant.storage_mib.min(requests.storage_mib.max(1));
+        let mib = grants.ceiling.as_ref().map_or(mib, |c| mib.min(c.storage_mib));
+        Self {
+            plugin: plugin.to_owned(),
+            requests: requests.clone(),
+            grant,
+            ceiling: grants.ceiling.clone(),
+            folders,
+            storage: u64::from(mib) << 20,
+        }
+    }
+
+    /// May the plugin use the model of this name?
+    ///
+    /// # Errors
+    /// Which grant is missing, and where.
+    pub fn model(&self, name: &str) -> Result<(), String> {
+        let within = |patterns: &[String]| patterns.iter().any(|p| glob(p, name));
+        let asked = || format!("`models = [\"{name}\"]`");
+        self.decide(
+            &format!("model `{name}`"),
+            &asked(),
+            within(&self.requests.models),
+            within(&self.grant.models),
+            self.ceiling.as_ref().is_none_or(|c| within(&c.models)),
+        )
+    }
+
+    /// May the plugin send a request of this method (`GET`, `HEAD`, `POST`) to this URL?
+    ///
+    /// # Errors
+    /// Which grant is missing, and where.
+    pub fn http(&self, method: &str, url: &Url) -> Result<(), String> {
+        let within =
+            |patterns: &[String]| patterns.iter().filter_map(|p| UrlPattern::parse(p).ok()).any(|p| p.allows(method, url));
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
+        let post = if method == "POST" { "POST " } else { "" };
+        self.decide(
+            &format!("{method} {}://{host}{port}{}", url.scheme(), url.path()),
+            &format!("`http = [\"{post}{}://{host}{port}/*\"]`", url.scheme()),
+            within(&self.requests.http),
+            within(&self.grant.http),
+            self.ceiling.as_ref().is_none_or(|c| within(&c.http)),
+        )
+    }
+
+    fn decide(&self, what: &str, key: &str, requested: bool, granted: bool, allowed: bool) -> Result<(), String> {
+        let missing = if !requested {
+            format!("the plugin's manifest does not ask for it; its author must add {key} under [requests]")
+        } else if !granted {
+            format!("grant {key} under [grants.plugins.\"{}\"] to allow it", self.plugin)
+        } else if !allowed {
+            format!("this site's ceiling forbids it; it would need {key} under [grants.ceiling]")
+        } else {
+            return Ok(());
+        };
+        Err(format!("{what} is not granted: {missing}"))
+    }
+
+    /// The rights as lines of `key = value`, for `plugins explain`.
+    pub fn lines(&self) -> Vec<String> {
+        let state = |list: &[String], has: &dyn Fn(&str) -> bool| -> Vec<String> {
+            list.iter().map(|p| format!("{p} ({})", if has(p) { "granted" } else { "refused" })).collect()
+        };
+        let covered = |patterns: &[String], p: &str| patterns.iter().any(|g| g == p || glob(g, p));
+        let models = state(&self.requests.models, &|p| {
+            covered(&self.grant.models, p) && self.ceiling.as_ref().is_none_or(|c| covered(&c.models, p))
+        });
+        let http = state(&self.requests.http, &|p| {
+            covered(&self.grant.http, p) && self.ceiling.as_ref().is_none_or(|c| covered(&c.http, p))
+        });
+        let folders = state(&self.requests.folders, &|p| self.folders.contains_key(p));
+        let join = |v: Vec<String>| if v.is_empty() { "none".to_owned() } else { v.join(", ") };
+        vec![
+            format!("models: {}", join(models)),
+            format!("http: {}", join(http)),
+            format!("folders: {}", join(folders)),
+            format!("storage: {} MiB", self.storage >> 20),
+        ]
+    }
+}
+
+/// Does `name` match `pattern`, where `*` stands for any number of any characters?
+pub(crate) fn glob(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// `[POST ]scheme://host[:port]/path`: the host may begin with `*.`, the path may hold `*`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct UrlPattern {
+    post: bool,
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+    path: String,
+}
+
+impl UrlPattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let bad = |why: &str| format!("expected `https://host/path*` with `POST ` in front to post, found {text:?}: {why}");
+        let (post, rest) = text.strip_prefix("POST ").map_or((false, text), |rest| (true, rest));
+        let (scheme, rest) = rest.split_once("://").ok_or_else(|| bad("no scheme"))?;
+        if !["http", "https"].contains(&scheme) {
+            return Err(bad("only http and https can be granted"));
+        }
+        let (authority, path) = rest.split_once('/').ok_or_else(|| bad("no path; end with `/*` for all of a host"))?;
+        // An IPv6 address stands in brackets, and its colons are no port.
+        let (host, port) = match authority.rsplit_once(':').filter(|(_, p)| !p.contains(']')) {
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| bad("the port is not a number"))?)),
+            None => (authority, None),
+        };
+        let plain = host.strip_prefix("*.").unwrap_or(host);
+        if plain.is_empty() || plain.contains(['*', '@', ' ']) {
+            return Err(bad("the host is a name, an address, or `*.` and a name"));
+        }
+        let default = if scheme == "https" { 443 } else { 80 };
+        Ok(Self {
+            post,
+            scheme: scheme.to_owned(),
+            host: host.to_ascii_lowercase(),
+            port: port.or(Some(default)),
+            path: format!("/{path}"),
+        })
+    }
+
+    fn allows(&self, method: &str, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let host_fits = match self.host.strip_prefix("*.") {
+            Some(domain) => host.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.')),
+            None => host == self.host,
+        };
+        // A query is part of what `*` covers: `/posts.json*` allows `/posts.json?page=2`.
+        let target = url.query().map_or_else(|| url.path().to_owned(), |q| format!("{}?{q}", url.path()));
+        let path_fits = glob(&self.path, url.path()) || glob(&self.path, &target);
+        (method != "POST" || self.post)
+            && url.username().is_empty()
+            && url.scheme() == self.scheme
+            && url.port_or_known_default() == self.port
+            && host_fits
+            && path_fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_match_any_characters() {
+        for (pattern, name, fits) in [
+            ("taggers/*", "taggers/wd-vit", true),
+            ("taggers/*", "vlm/x", false),
+            ("*", "", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("a*a", "a", false),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+        ] {
+            assert_eq!(glob(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    fn allows(pattern: &str, method: &str, url: &str) -> bool {
+        UrlPattern::parse(pattern).unwrap().allows(method, &Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn url_patterns_compare_every_part() {
+        let p = "https://booru.example/*.json";
+        assert!(allows(p, "GET", "https://booru.example/posts.json"));
+        assert!(allows(p, "GET", "https://BOORU.example/a/posts.json?page=2"), "host case and query do not matter");
+        for url in [
+            "http://booru.example/posts.json",
+            "https://booru.example:8443/posts.json",
+            "https://booru.example/posts.xml",
+            "https://evil.example/https://booru.example/posts.json",
+            "https://booru.example@evil.example/posts.json",
+            "https://user@booru.example/posts.json",
+            "https://sub.booru.example/posts.json",
+            "https://booru.example.evil.com/posts.json",
+        ] {
+            assert!(!allows(p, "GET", url), "{url}");
+        }
+        assert!(!allows(p, "POST", "https://booru.example/posts.json"));
+        assert!(allows("POST https://booru.example/*", "POST", "https://booru.example/x"));
+        assert!(allows("https://*.booru.example/*", "GET", "https://cdn.booru.example/x"));
+        assert!(!allows("https://*.booru.example/*", "GET", "https://evilbooru.example/x"));
+        assert!(!allows("https://*.booru.example/*", "GET", "https://booru.example/x"));
+        assert!(allows("http://[::1]:8000/*", "GET", "http://[::1]:8000/x"));
+        assert!(allows("http://127.0.0.1:8000/*", "GET", "http://127.0.0.1:8000/x"));
+    }
+
+    #[test]
+    fn bad_patterns_say_what_is_expected() {
+        for p in ["booru.example", "ftp://a/*", "https://a", "https://*/x", "https://a:x/", "https://*.*/x"] {
+            assert!(UrlPattern::parse(p).unwrap_err().contains("https://host/path*"), "{p}");
+        }
+    }
+
+    #[test]
+    fn rights_are_the_intersection_and_name_what_is_missing() {
+        let requests = Requests {
+            models: vec!["taggers/*".into()],
+            http: vec!["https://a.example/*".into(), "https://b.example/*".into()],
+            folders: vec!["dataset".into()],
+            storage_mib: 8,
+        };
+        let mut grants = Grants::default();
+        let right = |grants: &Grants| Rights::new("x.y", &requests, grants);
+        let url = |s: &str| Url::parse(s).unwrap();
+
+        assert!(right(&grants).model("taggers/a").is_ok());
+        let e = right(&grants).model("vlm/b").unwrap_err();
+        assert!(e.contains("model `vlm/b`") && e.contains("[requests]"), "{e}");
+        let e = right(&grants).http("GET", &url("https://a.example/x")).unwrap_err();
+        assert!(e.contains("http = [\"https://a.example/*\"]") && e.contains("[grants.plugins.\"x.y\"]"), "{e}");
+        assert_eq!(right(&grants).storage, 1 << 20);
+
+        let grant = Grant {
+            http: vec!["https://*.example/*".into(), "https://a.example/*".into(), "https://b.example/*".into()],
+            folders: [("dataset".into(), "/d".into()), ("other".into(), "/o".into())].into(),
+            storage_mib: 64,
+            ..Grant::default()
+        };
+        grants.plugins.insert("x.y".into(), grant);
+        let r = right(&grants);
+        assert!(r.http("GET", &url("https://a.example/x")).is_ok());
+        assert!(r.http("GET", &url("https://c.example/x")).is_err(), "granted, but not asked for");
+        assert_eq!(r.folders.keys().collect::<Vec<_>>(), ["dataset"]);
+        assert_eq!(r.storage, 8 << 20);
+
+        grants.ceiling = Some(Ceiling { http: vec!["https://b.example/*".into()], ..Ceiling::default() });
+        let r = right(&grants);
+        assert!(r.http("GET", &url("https://a.example/x")).unwrap_err().contains("ceiling"));
+        assert!(r.http("GET", &url("https://b.example/x")).is_ok());
+        assert_eq!(r.storage, 0);
+    }
+}

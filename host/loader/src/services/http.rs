@@ -1,0 +1,355 @@
+//! Outgoing HTTP: only granted URLs, redirects checked again, no address of the local network by name.
+
+use super::{Services, refuse};
+use crate::error::Fault;
+use crate::grants::Rights;
+use spec::{ErrorKind, PluginError};
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use url::{Host, Url};
+
+const MAX_REDIRECTS: usize = 5;
+const USER_AGENT: &str = concat!("anagama/", env!("CARGO_PKG_VERSION"));
+/// Headers that the host sets, or that would let a plugin speak for somebody else.
+const REFUSED_HEADERS: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "proxy-authorization", "upgrade"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Head,
+    Post,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) timeout_ms: Option<u32>,
+    pub(crate) max_bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Services {
+    pub(crate) fn fetch(&self, request: Request) -> Result<Result<Response, PluginError>, Fault> {
+        let asked = Duration::from_millis(request.timeout_ms.map_or(u64::MAX, u64::from));
+        let max = request.max_bytes.unwrap_or(u64::MAX).min(self.limits.transfer);
+        let until = Instant::now() + asked.min(self.remaining());
+        let rights = self.rights.clone();
+        // The first check needs no thread and gives the refusal at once.
+        let url = match allowed(&rights, request.method, &request.url) {
+            Ok(url) => url,
+            Err(e) => return Ok(Err(e)),
+        };
+        self.blocking(move || follow(&rights, url, request, until, max))
+    }
+
+    pub(crate) fn fetch_image(
+        &self,
+        request: Request,
+    ) -> Result<Result<super::Held<data::Image>, PluginError>, Fault> {
+        let url = request.url.clone();
+        match self.fetch(request)? {
+            Err(e) => Ok(Err(e)),
+            Ok(response) if !(200..300).contains(&response.status) => {
+                let kind = if response.status == 404 { ErrorKind::NotFound } else { ErrorKind::Unavailable };
+                Ok(refuse(kind, format!("{url}: the server answered with status {}", response.status)))
+            }
+            Ok(response) => self.decode(response.body),
+        }
+    }
+}
+
+fn allowed(rights: &Rights, method: Method, url: &str) -> Result<Url, PluginError> {
+    let url = Url::parse(url)
+        .map_err(|e| PluginError::new(ErrorKind::InvalidInput, format!("expected a URL, found {url:?}: {e}")))?;
+    rights.http(method.name(), &url).map_err(|missing| PluginError::new(ErrorKind::Denied, missing))?;
+    Ok(url)
+}
+
+/// Fetches and follows redirects, each of them checked as if the plugin had asked for it.
+fn follow(rights: &Rights, mut url: Url, mut request: Request, until: Instant, max: u64) -> Result<Response, PluginError> {
+    for _ in 0..=MAX_REDIRECTS {
+        let response = once(&url, &request, until, max)?;
+        let location = response.headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.clone());
+        let (true, Some(location)) = ([301, 302, 303, 307, 308].contains(&response.status), location) else {
+            return Ok(response);
+        };
+        let next = url.join(&location).map_err(|e| {
+            PluginError::new(ErrorKind::Unavailable, format!("{url}: redirected to {location:?}: {e}"))
+        })?;
+        if response.status == 303 || (request.method == Method::Post && response.status < 303) {
+            request.method = if request.method == Method::Head { Method::Head } else { Method::Get };
+            request.body = None;
+        }
+        if next.origin() != url.origin() {
+            request.headers.retain(|(name, _)| !["authorization", "cookie"].contains(&name.to_ascii_lowercase().as_str()));
+        }
+        let from = url;
+        url = allowed(rights, request.method, next.as_str()).map_err(|mut e| {
+            e.message = format!("{from} redirects to {next}: {}", e.message);
+            e
+        })?;
+    }
+    refuse(ErrorKind::Unavailable, format!("{url}: more than {MAX_REDIRECTS} redirects"))
+}
+
+fn once(url: &Url, request: &Request, until: Instant, max: u64) -> Result<Response, PluginError> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return refuse(ErrorKind::Timeout, format!("{url}: no answer in time"));
+    }
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(left))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .user_agent(USER_AGENT)
+        .proxy(None)
+        .build();
+    // An address in the URL itself was granted as such; a name must not lead into the local network.
+    let public_only = matches!(url.host(), Some(Host::Domain(_)) | None);
+    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Checked { public_only });
+    let mut builder = ureq::http::Request::builder().method(request.method.name()).uri(url.as_str());
+    for (name, value) in &request.headers {
+        if REFUSED_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+            return refuse(ErrorKind::InvalidInput, format!("header `{name}` is the host's to set"));
+        }
+        builder = builder.header(name, value);
+    }
+    let bad = |e: ureq::http::Error| PluginError::new(ErrorKind::InvalidInput, format!("{url}: {e}"));
+    let answer = match request.method {
+        Method::Post => agent.run(builder.body(request.body.clone().unwrap_or_default()).map_err(bad)?),
+        _ => agent.run(builder.body(()).map_err(bad)?),
+    };
+    let mut answer = answer.map_err(|e| failed(url, &e))?;
+    let headers = answer
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect();
+    let mut body = Vec::new();
+    let mut reader = answer.body_mut().with_config().limit(max.saturating_add(1)).reader().take(max.saturating_add(1));
+    reader.read_to_end(&mut body).map_err(|e| PluginError::new(ErrorKind::Unavailable, format!("{url}: {e}")))?;
+    if body.len() as u64 > max {
+        return refuse(ErrorKind::TooLarge, format!("{url}: the answer is longer than {max} bytes"));
+    }
+    let status = answer.status().as_u16();
+    if status == 429 {
+        let wait = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        let mut error = PluginError::new(ErrorKind::RateLimited, format!("{url}: the server asks to wait"));
+        error.retry_after_ms = wait.map(|s| s.saturating_mul(1000));
+        return Err(error);
+    }
+    Ok(Response { status, headers, body })
+}
+
+fn failed(url: &Url, error: &ureq::Error) -> PluginError {
+    let kind = match error {
+        ureq::Error::Timeout(_) => ErrorKind::Timeout,
+        ureq::Error::HostNotFound => ErrorKind::NotFound,
+        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+        ureq::Error::BadUri(_) => ErrorKind::InvalidInput,
+        _ => ErrorKind::Unavailable,
+    };
+    PluginError::new(kind, format!("{url}: {error}"))
+}
+
+/// Resolves names and refuses those that lead into the local network. The connection goes to the very addresses
+/// that were checked.
+#[derive(Debug)]
+struct Checked {
+    public_only: bool,
+}
+
+impl Resolver for Checked {
+    fn resolve(
+        &self,
+        uri: &ureq::http::Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = DefaultResolver::default().resolve(uri, config, timeout)?;
+        let inner = found.iter().find(|a: &&SocketAddr| self.public_only && !is_public(a.ip()));
+        if let Some(address) = inner {
+            return Err(ureq::Error::Io(std::io::Error::new(
+                std::io::ErrorKind::PermissionDenied,
+                format!(
+                    "{} leads to {}, an address of the local network, which must be granted by its number",
+                    uri.host().unwrap_or_default(),
+                    address.ip()
+                ),
+            )));
+        }
+        Ok(found)
+    }
+}
+
+/// Is this an address of the internet at large?
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => match v6.to_ipv4() {
+            // Mapped and compatible addresses reach the IPv4 network; ::1 and :: are the exceptions below.
+            Some(v4) if !v6.is_loopback() && !v6.is_unspecified() => is_public_v4(v4),
+            _ => is_public_v6(v6),
+        },
+    }
+}
+
+fn is_public_v4(a: Ipv4Addr) -> bool {
+    let [x, y, ..] = a.octets();
+    !(a.is_loopback()
+        || a.is_private()
+        || a.is_link_local()
+        || a.is_unspecified()
+        || a.is_broadcast()
+        || a.is_documentation()
+        || a.is_multicast()
+        || x == 0
+        || x >= 240
+        || (x == 100 && (64..128).contains(&y)) // carrier-grade NAT
+        || (x == 198 && (18..20).contains(&y)) // benchmarking
+        || (x == 192 && y == 0 && a.octets()[2] == 0))
+}
+
+fn is_public_v6(a: Ipv6Addr) -> bool {
+    let first = a.segments()[0];
+    // Global unicast only, without documentation, Teredo and 6to4, which can carry an inner IPv4 address.
+    first & 0xe000 == 0x2000 && first != 0x2002 && !(first == 0x2001 && [0, 0xdb8].contains(&a.segments()[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CallContext;
+    use crate::grants::{Grant, Grants};
+    use crate::manifest::Requests;
+    use crate::services::tests::services;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    /// Answers each connection with the next of `answers`; sends back what was asked.
+    fn server(answers: Vec<String>) -> (u16, std::sync::mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let mut asked = String::new();
+                while let Some(Ok(line)) = lines.next().filter(|l| l.as_ref().is_ok_and(|l| !l.is_empty())) {
+                    asked.push_str(&line);
+                    asked.push('\n');
+                }
+                let _ = sender.send(asked);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        (port, receiver)
+    }
+
+    fn ok(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    }
+
+    fn redirect(to: &str) -> String {
+        format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    }
+
+    fn granted(patterns: &[String]) -> Services {
+        let requests = Requests { http: patterns.to_vec(), ..Requests::default() };
+        let grants = Grants { default: Grant { http: patterns.to_vec(), ..Grant::default() }, ..Grants::default() };
+        services(&requests, &grants, CallContext::default(), &std::env::temp_dir())
+    }
+
+    fn get(url: impl Into<String>) -> Request {
+        Request { method: Method::Get, url: url.into(), headers: vec![], body: None, timeout_ms: Some(5000), max_bytes: None }
+    }
+
+    #[test]
+    fn a_host_that_is_not_granted_is_refused_with_the_missing_grant() {
+        let s = granted(&["https://booru.example/*".into()]);
+        let e = s.fetch(get("https://evil.example/x")).unwrap().unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Denied);
+        assert!(e.message.contains("http = [\"https://evil.example/*\"]"), "{e}");
+        assert_eq!(s.fetch(get("file:///etc/passwd")).unwrap().unwrap_err().kind, ErrorKind::Denied);
+        assert_eq!(s.fetch(get("no url")).unwrap().unwrap_err().kind, ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_name_must_not_lead_into_the_local_network() {
+        let (port, asked) = server(vec![ok("secret")]);
+        let s = granted(&[format!("http://localhost:{port}/*")]);
+        let e = s.fetch(get(format!("http://localhost:{port}/x"))).unwrap().unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Denied, "{e}");
+        assert!(asked.try_recv().is_err());
+        for address in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "::1", "::ffff:10.0.0.1", "fe80::1", "fd00::1", "0.0.0.0"] {
+            assert!(!is_public(address.parse().unwrap()), "{address}");
+        }
+        for address in ["1.1.1.1", "93.184.216.34", "2606:4700::1111"] {
+            assert!(is_public(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn fetches_what_is_granted_by_address_and_checks_redirects() {
+        let (port, asked) = server(vec![ok("hello"), redirect("/b"), ok("moved"), redirect("http://127.0.0.1:1/x"), ok("0123456789")]);
+        let s = granted(&[format!("http://127.0.0.1:{port}/*")]);
+        let url = |path: &str| format!("http://127.0.0.1:{port}/{path}");
+        let mut request = get(url("a?q=1"));
+        request.headers.push(("x-test".into(), "1".into()));
+        let r = s.fetch(request).unwrap().unwrap();
+        assert_eq!((r.status, r.body.as_slice()), (200, b"hello".as_slice()));
+        let line = asked.recv().unwrap().to_ascii_lowercase();
+        assert!(line.starts_with("get /a?q=1 http/1.1") && line.contains("x-test: 1") && line.contains("anagama/"), "{line}");
+
+        assert_eq!(s.fetch(get(url("a"))).unwrap().unwrap().body, b"moved");
+        let e = s.fetch(get(url("a"))).unwrap().unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Denied);
+        assert!(e.message.contains("redirects to http://127.0.0.1:1/x"), "{e}");
+
+        let mut request = get(url("big"));
+        request.max_bytes = Some(5);
+        assert_eq!(s.fetch(request).unwrap().unwrap_err().kind, ErrorKind::TooLarge);
+        let mut request = get(url("x"));
+        request.headers.push(("Host".into(), "other".into()));
+        assert_eq!(s.fetch(request).unwrap().unwrap_err().kind, ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn posting_needs_its_own_grant() {
+        let (port, asked) = server(vec![ok("posted")]);
+        let s = granted(&[format!("http://127.0.0.1:{port}/a"), format!("POST http://127.0.0.1:{port}/p")]);
+        let post = |path: &str| Request {
+            method: Method::Post,
+            body: Some(b"x".to_vec()),
+            ..get(format!("http://127.0.0.1:{port}/{path}"))
+        };
+        let e = s.fetch(post("a")).unwrap().unwrap_err();
+        assert!(e.message.contains("POST http://127.0.0.1"), "{e}");
+        assert_eq!(s.fetch(post("p")).unwrap().unwrap().body, b"posted");
+        assert!(asked.recv().unwrap().starts_with("POST /p"));
+    }
+}
