@@ -17,13 +17,25 @@ pub struct Host {
     pub store: Arc<Store>,
     pub loader: Arc<loader::Loader>,
     /// The workflow that runs, for the metadata of saved pictures and the report.
-    pub workflow_json: String,
+    pub workflow: serde_json::Value,
 }
 
 /// Smaller files are hashed every time, in bytes.
 const SMALL: u64 = 16 << 20;
 
 impl Host {
+    /// A host that computes on the CPU.
+    pub fn new(
+        models: ModelDirs,
+        out_dir: PathBuf,
+        input_dir: PathBuf,
+        store: Arc<Store>,
+        loader: Arc<loader::Loader>,
+        workflow: serde_json::Value,
+    ) -> Self {
+        Self { device: Device::Cpu, models, out_dir, input_dir, store, loader, workflow }
+    }
+
     /// A path of the workflow as an absolute one.
     pub fn input_path(&self, path: &str) -> PathBuf {
         let path = self.input_dir.join(path);
@@ -65,28 +77,23 @@ impl Host {
 }
 
 /// The folders that models are looked for in. Each has one folder per kind: `checkpoints`, `diffusers`, `loras`,
-/// `taggers` …
+/// `taggers` … Earlier folders hide models of the same name in later ones.
 #[derive(Clone, Debug, Default)]
-pub struct ModelDirs {
-    roots: Vec<PathBuf>,
-}
+pub struct ModelDirs(pub Vec<PathBuf>);
+
+/// Kinds that ComfyUI has too: its workflows give their names without the kind.
+const BARE: [&str; 4] = ["checkpoints", "diffusers", "loras", "vae"];
 
 impl ModelDirs {
-    /// Earlier folders hide models of the same name in later ones.
-    pub fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots }
-    }
-
-    /// The folders.
-    pub fn roots(&self) -> &[PathBuf] {
-        &self.roots
-    }
-
     /// Names of the models of a kind, sorted: files of weights, or folders that hold a model, with `/` between folders.
+    /// The kind may be written `models/loras` or `loras`. Kinds that ComfyUI does not have keep the kind in the name,
+    /// `taggers/x`, as plugins ask for them.
     pub fn list(&self, kind: &str) -> Vec<String> {
+        let kind = kind.strip_prefix("models/").unwrap_or(kind);
+        let prefix = if BARE.contains(&kind) { String::new() } else { format!("{kind}/") };
         let mut names = Vec::new();
-        for root in &self.roots {
-            find_models(&root.join(kind), "", 0, &mut names);
+        for root in &self.0 {
+            find_models(&root.join(kind), &prefix, 0, &mut names);
         }
         names.sort();
         names.dedup();
@@ -98,12 +105,14 @@ impl ModelDirs {
     /// # Errors
     /// There is none; the message lists those there are.
     pub fn resolve(&self, kind: &str, name: &str) -> anyhow::Result<PathBuf> {
+        let kind = kind.strip_prefix("models/").unwrap_or(kind);
+        let bare = name.strip_prefix(kind).and_then(|n| n.strip_prefix('/')).unwrap_or(name);
         let known = self.list(kind);
-        if known.iter().any(|k| k == name) {
-            let found = self.roots.iter().map(|root| root.join(kind).join(name)).find(|p| p.exists());
-            return found.with_context(|| format!("{kind}/{name} has just vanished"));
+        if known.iter().any(|k| k == bare || k.strip_prefix(kind).and_then(|k| k.strip_prefix('/')) == Some(bare)) {
+            let found = self.0.iter().map(|root| root.join(kind).join(bare)).find(|p| p.exists());
+            return found.with_context(|| format!("{kind}/{bare} has just vanished"));
         }
-        let looked: Vec<String> = self.roots.iter().map(|r| r.join(kind).display().to_string()).collect();
+        let looked: Vec<String> = self.0.iter().map(|r| r.join(kind).display().to_string()).collect();
         let there = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
         bail!("no model `{name}` of kind {kind}: looked in {}, found {there}", looked.join(", "))
     }
@@ -139,14 +148,16 @@ mod tests {
     #[test]
     fn finds_files_and_folders() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["loras/a.safetensors", "loras/people/b.safetensors", "loras/read.me", "diffusers/x/model_index.json"] {
+        for file in ["loras/a.safetensors", "loras/people/b.safetensors", "loras/read.me", "diffusers/x/model_index.json", "taggers/t/model.onnx"] {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let models = ModelDirs::new(vec![dir.path().into(), "/nowhere".into()]);
-        assert_eq!(models.list("loras"), ["a.safetensors", "people/b.safetensors"]);
+        let models = ModelDirs(vec![dir.path().into(), "/nowhere".into()]);
+        assert_eq!(models.list("models/loras"), ["a.safetensors", "people/b.safetensors"]);
         assert_eq!(models.list("diffusers"), ["x"]);
+        assert_eq!(models.list("taggers"), ["taggers/t"]);
+        assert_eq!(models.resolve("taggers", "taggers/t").unwrap(), models.resolve("models/taggers", "t").unwrap());
         assert!(models.resolve("loras", "people/b.safetensors").unwrap().is_file());
         let e = models.resolve("loras", "../diffusers/x").unwrap_err().to_string();
         assert!(e.ends_with("found a.safetensors, people/b.safetensors"), "{e}");

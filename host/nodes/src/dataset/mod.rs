@@ -1,3 +1,10 @@
-use crate::Make;
+//! Data sets: saving, joining, reporting. Where they come from is a plugin's business.
 
-pub(crate) const NODES: &[Make] = &[];
+mod merge;
+pub(crate) mod report;
+mod save;
+
+use crate::Make;
+use engine::node;
+
+pub(crate) const NODES: &[Make] = &[node::<report::DatasetReport>, node::<save::SaveDataset>, node::<merge::MergeDatasets>];

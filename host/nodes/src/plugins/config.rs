@@ -96,14 +96,14 @@ fn plain(value: &Value) -> anyhow::Result<Json> {
 fn model(host: &Host, kind: &str, given: Option<&str>) -> anyhow::Result<(String, PathBuf)> {
     let prefix = format!("{kind}/");
     let name = match given {
-        Some(name) => name.strip_prefix(&prefix).unwrap_or(name).to_owned(),
+        Some(name) => name.to_owned(),
         None => host.models.list(kind).into_iter().next().with_context(|| {
-            let looked: Vec<String> = host.models.roots().iter().map(|r| r.join(kind).display().to_string()).collect();
+            let looked: Vec<String> = host.models.0.iter().map(|r| r.join(kind).display().to_string()).collect();
             format!("expected a model of kind {kind}, found none in {}", looked.join(", "))
         })?,
     };
     let path = host.models.resolve(kind, &name)?;
-    Ok((format!("{prefix}{name}"), path))
+    Ok((format!("{prefix}{}", name.strip_prefix(&prefix).unwrap_or(&name)), path))
 }
 
 /// Digest of a file, or of the names and contents of all files below a folder.

@@ -4,11 +4,15 @@ mod checkpoints;
 mod choice;
 mod grid;
 mod image;
+mod model;
 mod scores;
+mod summary;
 
 pub use checkpoints::{CheckpointFile, Checkpoints, LogLine};
 pub use choice::{Choice, Ranked};
 pub(crate) use grid::CellFacts;
 pub use grid::{Cell, Grid};
 pub use image::ImageBatch;
+pub use model::{Clip, Model, VaeModel};
 pub use scores::{MetricInfo, SampleScores, ScoreRow, Scores};
+pub use summary::DatasetSummary;
