@@ -110,12 +110,15 @@ fn samplers_equal_comfyui() {
     println!("{compared} samplers compared");
 }
 
-/// Float32 latents of size up to 15 over 8 steps: 1e-4 absolute along the way. The end may be off by 5e-4,
-/// because ddpm's formula, in float32 as recorded, cancels four digits at the smallest sigma.
+/// Float32 latents of size up to 15 over 8 steps: 1e-4 absolute.
 fn trajectories(name: &str, denoiser: fn(&Tensor, &Tensor, f64) -> anyhow::Result<Tensor>) -> usize {
     let Some(cases) = file(name) else { return 0 };
     let (mu, start, bank) = (&cases["mu"], &cases["start"], &cases["noise_bank"]);
-    let sigmas = values(&cases["sigmas"]);
+    let mut sigmas = values(&cases["sigmas"]);
+    // uni_pc writes 0.001 over the last 0 of the list that it shares with the others.
+    if let Some(last) = sigmas.last_mut().filter(|s| **s < 0.0011) {
+        *last = 0.0;
+    }
     let mut compared = 0;
     for (key, expected) in cases.iter().filter(|(key, _)| key.ends_with(".result")) {
         let method = key.trim_end_matches(".result");
@@ -126,7 +129,9 @@ fn trajectories(name: &str, denoiser: fn(&Tensor, &Tensor, f64) -> anyhow::Resul
         let bank: Vec<Tensor> = (0..bank.dim(0).unwrap()).map(|i| bank.get(i).unwrap()).collect();
         let size = bank.len();
         let mut noise = StepNoise::Given(bank.into_iter());
-        let inputs = cases.get(&format!("{method}.x"));
+        // Some of ComfyUI's methods report their start at every step; only their end can be compared.
+        let inputs =
+            cases.get(&format!("{method}.x")).filter(|x| values(&x.get(0).unwrap()) != values(&x.get(1).unwrap()));
         let end = row
             .sample(&mut |x: &Tensor, s: f64| denoiser(mu, x, s), start.clone(), &sigmas, &mut noise, &mut |info| {
                 if let Some(inputs) = inputs {
@@ -136,7 +141,7 @@ fn trajectories(name: &str, denoiser: fn(&Tensor, &Tensor, f64) -> anyhow::Resul
                 Ok(())
             })
             .unwrap();
-        close(key, &values(&end), &values(expected), 5e-4, 1e-5);
+        close(key, &values(&end), &values(expected), 1e-4, 1e-5);
         if let (Some(draws), StepNoise::Given(left)) = (cases.get(&format!("{method}.noise_draws")), &noise) {
             assert_eq!(values(draws)[0] as usize, size - left.len(), "{method}: draws of noise");
         }

@@ -9,7 +9,7 @@ const MIDDLE: usize = 397;
 /// differ by up to 3e-7 from torch's, whose vectorised logarithm and sine round differently.
 #[derive(Clone)]
 pub struct TorchCpu {
-    state: [u32; WORDS],
+    state: Box<[u32; WORDS]>,
     next: usize,
     /// The second value of a pair that the scalar path made; it outlives other draws.
     cached: Option<f64>,
@@ -18,7 +18,7 @@ pub struct TorchCpu {
 impl TorchCpu {
     /// Only the low 32 bits of the seed count, as in torch.
     pub fn new(seed: u64) -> Self {
-        let mut state = [0u32; WORDS];
+        let mut state = Box::new([0u32; WORDS]);
         state[0] = seed as u32;
         for i in 1..WORDS {
             let last = state[i - 1];
@@ -113,7 +113,7 @@ impl TorchCpu {
         for block in data.chunks_exact_mut(16).take(blocks) {
             combine_f32(block, mean, std);
         }
-        if n % 16 != 0 {
+        if !n.is_multiple_of(16) {
             // The last 16 values are drawn again, over part of the last whole block.
             let tail = self.rand(16);
             data[n - 16..].copy_from_slice(&tail);
@@ -131,7 +131,7 @@ impl TorchCpu {
         for block in data.chunks_exact_mut(16) {
             combine_f64(block);
         }
-        if n % 16 != 0 {
+        if !n.is_multiple_of(16) {
             for value in &mut data[n - 16..] {
                 *value = self.uniform_f64();
             }
