@@ -1,1 +1,42 @@
-//! (to be written)
+//! Trains networks such as LoRA on a frozen base: the loop, losses, optimizers, learning rate schedules, captions,
+//! checkpoints and training state.
+//!
+//! Knows no graph, no node and no plugin; pictures come from [`data`], layers from [`models`]. Every choice is a row of
+//! a table: [`NETWORKS`], [`OPTIMIZERS`], [`LR_SCHEDULES`], [`LOSSES`], [`WEIGHTINGS`]. Start at [`train`] and
+//! [`Config`]; one step alone is [`Trainer`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod batches;
+pub mod captions;
+mod check;
+mod config;
+pub mod dice;
+pub mod diffusion;
+mod feed;
+mod images;
+mod log;
+pub mod losses;
+pub mod lr_schedules;
+mod metadata;
+pub mod networks;
+pub mod optimizers;
+mod plan;
+mod run;
+mod safetensors_file;
+mod setup;
+mod state;
+mod step;
+
+pub use batches::{Batches, Slice};
+pub use check::check_gradients;
+pub use config::Config;
+pub use log::LogLine;
+pub use losses::{LOSSES, Prediction, WEIGHTINGS};
+pub use lr_schedules::LR_SCHEDULES;
+pub use networks::{NETWORKS, Targets};
+pub use optimizers::OPTIMIZERS;
+pub use plan::{Needs, Plan, PlannedBucket, plan};
+pub use run::{Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, train};
+pub use safetensors_file::SaveDtype;
+pub use setup::{Base, trainer};
+pub use step::{Batch, Losses, Lrs, Objective, Text, Trainer};

@@ -1,0 +1,210 @@
+//! From the caption of an image to the prompt of one step, in sd-scripts' order: prefix and suffix, dropout, choice of
+//! a line and wildcards, kept tokens, growing number of tokens, shuffling, dropout of tags, second separator.
+
+use crate::dice::{Dice, shuffle};
+
+/// What is done to captions. The default leaves them as they are, except that only the first line counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// Put in front, with a space.
+    pub prefix: String,
+    /// Put behind, with a space.
+    pub suffix: String,
+    /// Share of steps in which a caption is empty.
+    pub dropout: f64,
+    /// Every so many epochs all captions are empty; 0: never.
+    pub dropout_every_epochs: u64,
+    /// Choose one of several lines, and one of `{a|b}`.
+    pub wildcards: bool,
+    /// Shuffle the tags after the kept ones.
+    pub shuffle: bool,
+    /// How many tags keep their places in front.
+    pub keep_tokens: usize,
+    /// Tags in front of the first of these, and behind the second, keep their places; empty: not used.
+    pub keep_separator: String,
+    /// Steps over which the number of tags grows; below 1 a share of all steps.
+    pub warmup_steps: f64,
+    /// Number of tags at the start of that.
+    pub warmup_min: usize,
+    /// Share of the tags after the kept ones that are left out.
+    pub tag_dropout: f64,
+    /// What stands between tags.
+    pub separator: String,
+    /// Replaced by the separator at the end, so that some tags stay together; empty: not used.
+    pub second_separator: String,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self {
+            prefix: String::new(),
+            suffix: String::new(),
+            dropout: 0.0,
+            dropout_every_epochs: 0,
+            wildcards: false,
+            shuffle: false,
+            keep_tokens: 0,
+            keep_separator: String::new(),
+            warmup_steps: 0.0,
+            warmup_min: 1,
+            tag_dropout: 0.0,
+            separator: ",".into(),
+            second_separator: String::new(),
+        }
+    }
+}
+
+/// When a caption is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// From 1.
+    pub epoch: u64,
+    /// From 0.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub total: u64,
+}
+
+impl Pipeline {
+    /// The same for captions in sentences: nothing that would tear them apart.
+    pub fn for_sentences(&self) -> Self {
+        Self { shuffle: false, tag_dropout: 0.0, warmup_steps: 0.0, ..self.clone() }
+    }
+
+    /// The prompt for one use of a caption.
+    pub fn prompt(&self, caption: &str, at: Moment, dice: &mut dyn Dice) -> String {
+        let mut caption = caption.to_owned();
+        if !self.prefix.is_empty() {
+            caption = format!("{} {caption}", self.prefix);
+        }
+        if !self.suffix.is_empty() {
+            caption = format!("{caption} {}", self.suffix);
+        }
+        let drop = self.dropout > 0.0 && dice.unit() < self.dropout;
+        if drop || (self.dropout_every_epochs > 0 && at.epoch.is_multiple_of(self.dropout_every_epochs)) {
+            caption.clear();
+        } else {
+            caption = if self.wildcards { choose(&caption, dice) } else { first_line(&caption) };
+            if self.shuffle || self.warmup_steps > 0.0 || self.tag_dropout > 0.0 {
+                caption = self.rearrange(&caption, at, dice);
+            }
+        }
+        if self.second_separator.is_empty() {
+            caption
+        } else {
+            caption.replace(&self.second_separator, &self.separator)
+        }
+    }
+
+    fn rearrange(&self, caption: &str, at: Moment, dice: &mut dyn Dice) -> String {
+        let (mut fixed, mut free, end) = self.parts(caption);
+        let warmup =
+            if self.warmup_steps < 1.0 { (self.warmup_steps * at.total as f64).floor() } else { self.warmup_steps };
+        if warmup > 0.0 && (at.step as f64) < warmup {
+            let grown = at.step as f64 * ((free.len() as f64 - self.warmup_min as f64) / warmup);
+            let count = grown.floor() as i64 + self.warmup_min as i64;
+            // A negative count cuts from the end, as Python's slices do.
+            let len = free.len() as i64;
+            free.truncate(if count < 0 { (len + count).max(0) } else { count } as usize);
+        }
+        if self.shuffle {
+            shuffle(dice, &mut free);
+        }
+        if self.tag_dropout > 0.0 {
+            free.retain(|_| dice.unit() >= self.tag_dropout);
+        }
+        fixed.extend(free);
+        fixed.extend(end);
+        fixed.join(", ")
+    }
+
+    /// Tags that stay in front, tags that may move, tags that stay behind.
+    fn parts<'a>(&self, caption: &'a str) -> (Vec<&'a str>, Vec<&'a str>, Vec<&'a str>) {
+        let full = |part: &'a str| -> Vec<&'a str> {
+            part.split(&self.separator).map(str::trim).filter(|t| !t.is_empty()).collect()
+        };
+        if !self.keep_separator.is_empty()
+            && let Some((front, rest)) = caption.split_once(&self.keep_separator)
+        {
+            let (middle, end) = rest.split_once(&self.keep_separator).unwrap_or((rest, ""));
+            return (full(front), full(middle), full(end));
+        }
+        let mut fixed: Vec<&str> = caption.trim().split(&self.separator).map(str::trim).collect();
+        let free = fixed.split_off(self.keep_tokens.min(fixed.len()));
+        (fixed, free, Vec::new())
+    }
+}
+
+fn first_line(caption: &str) -> String {
+    caption.split('\n').next().unwrap_or_default().to_owned()
+}
+
+/// One of the lines, one of each `{a|b}`; doubled braces stand for themselves.
+fn choose(caption: &str, dice: &mut dyn Dice) -> String {
+    let lines: Vec<&str> = caption.split('\n').collect();
+    let line = if lines.len() > 1 { lines[dice.below(lines.len())] } else { caption };
+    // Private-use characters stand for the doubled braces in between.
+    let mut rest = &*line.replace("{{", "\u{e000}").replace("}}", "\u{e001}");
+    let mut out = String::new();
+    while let Some((before, after)) = rest.split_once('{') {
+        match after.split_once('}') {
+            Some((inside, behind)) if !inside.is_empty() => {
+                let options: Vec<&str> = inside.split('|').collect();
+                out.push_str(before);
+                out.push_str(options[dice.below(options.len())]);
+                rest = behind;
+            }
+            _ => {
+                out.push_str(before);
+                out.push('{');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out.replace('\u{e000}', "{").replace('\u{e001}', "}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dice::{Purpose, Stream};
+
+    const AT: Moment = Moment { epoch: 1, step: 0, total: 100 };
+
+    fn dice(index: u64) -> Stream {
+        Stream::new(5, Purpose::Caption, index)
+    }
+
+    #[test]
+    fn kept_tags_stay_and_the_others_move() {
+        let p = Pipeline { shuffle: true, keep_tokens: 1, ..Pipeline::default() };
+        let mut seen = std::collections::BTreeSet::new();
+        for i in 0..50 {
+            let out = p.prompt("ohwx, hat, dog , sea", AT, &mut dice(i));
+            assert!(out.starts_with("ohwx, ") && out.len() == "ohwx, hat, dog, sea".len(), "{out}");
+            seen.insert(out);
+        }
+        assert_eq!(seen.len(), 6);
+    }
+
+    #[test]
+    fn sentences_are_left_alone() {
+        let p = Pipeline { shuffle: true, tag_dropout: 0.9, ..Pipeline::default() }.for_sentences();
+        let text = "A dog, a cat, and a hat, in that order.";
+        assert_eq!(p.prompt(text, AT, &mut dice(0)), text);
+    }
+
+    #[test]
+    fn dropout_empties_about_its_share() {
+        let p = Pipeline { dropout: 0.25, ..Pipeline::default() };
+        let empty = (0..1000).filter(|&i| p.prompt("hat", AT, &mut dice(i)).is_empty()).count();
+        assert!((200..300).contains(&empty), "{empty}");
+    }
+
+    #[test]
+    fn an_unclosed_brace_is_a_character() {
+        let p = Pipeline { wildcards: true, ..Pipeline::default() };
+        assert_eq!(p.prompt("a {} and {{c}} {d", AT, &mut dice(0)), "a {} and {c} {d");
+    }
+}

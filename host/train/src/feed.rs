@@ -1,0 +1,126 @@
+//! Batches as tensors: latents with the VAE's own noise, noise, timesteps and prompts, all drawn from streams that
+//! depend on the number of the batch alone.
+
+use crate::Config;
+use crate::batches::Slice;
+use crate::captions::{Moment, Pipeline};
+use crate::dice::{Dice, Purpose, Stream};
+use crate::diffusion::with_offset;
+use crate::images::{Latents, Moments};
+use crate::plan::is_sentences;
+use crate::step::{Batch, Text};
+use anyhow::{Context, Result, ensure};
+use candle_core::{Device, Tensor};
+use data::Dataset;
+use models::TextEncoder;
+use std::collections::HashMap;
+
+/// Text states that are kept at most; with shuffled tags nearly every prompt is new.
+const KEPT_PROMPTS: usize = 2048;
+
+pub(crate) struct Feed<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) latents: Latents,
+    /// The base's own text encoder, without a network.
+    pub(crate) text: &'a TextEncoder,
+    pub(crate) captions: Pipeline,
+    pub(crate) total_steps: u64,
+    /// Timesteps that may be drawn: from, to (not included).
+    pub(crate) timesteps: (u32, u32),
+    pub(crate) device: Device,
+    /// Prompt → (1, n, d).
+    pub(crate) encoded: HashMap<String, Tensor>,
+}
+
+impl Feed<'_> {
+    /// The tensors of a batch.
+    pub(crate) fn batch(&mut self, slice: &Slice, step: u64) -> Result<Batch> {
+        let latents = self.latents(slice)?;
+        let noise = self.noise(slice.index, latents.dims4()?)?;
+        let (low, high) = self.timesteps;
+        let mut dice = Stream::new(self.config.seed, Purpose::Timestep, slice.index);
+        let timesteps = slice.items.iter().map(|_| low + dice.below((high - low) as usize) as u32).collect();
+        let prompts = self.prompts(slice, step);
+        let text = if self.config.train_text_encoder {
+            let ids = prompts.iter().map(|p| self.ids(p)).collect::<Result<Vec<_>>>()?;
+            Text::Ids(Tensor::cat(&ids, 0)?)
+        } else {
+            Text::States(self.states(&prompts)?)
+        };
+        Ok(Batch { latents, noise, timesteps, text, mask: self.mask(slice)?, weights: None })
+    }
+
+    fn moments(&self, slice: &Slice) -> Vec<&Moments> {
+        let mut dice = Stream::new(self.config.seed, Purpose::Flip, slice.index);
+        let flip = self.config.flip;
+        slice.items.iter().map(|&i| self.latents.get(i, flip && dice.unit() < 0.5)).collect()
+    }
+
+    /// (b, c, h, w)
+    fn latents(&self, slice: &Slice) -> Result<Tensor> {
+        let moments = self.moments(slice);
+        let mut dice = Stream::new(self.config.seed, Purpose::Latent, slice.index);
+        let mut values = Vec::new();
+        for m in &moments {
+            values.extend(m.mean.iter().zip(&m.spread).map(|(mean, spread)| mean + spread * dice.normal() as f32));
+        }
+        let Some((c, h, w)) = moments.first().map(|m| m.shape) else { anyhow::bail!("a batch without images") };
+        ensure!(moments.iter().all(|m| m.shape == (c, h, w)), "a batch with latents of different sizes");
+        Ok(Tensor::from_vec(values, (moments.len(), c, h, w), &self.device)?)
+    }
+
+    fn noise(&self, index: u64, (b, c, h, w): (usize, usize, usize, usize)) -> Result<Tensor> {
+        let seed = self.config.seed;
+        let draw = |purpose, n| Stream::new(seed, purpose, index).normals(n);
+        let noise = Tensor::from_vec(draw(Purpose::Noise, b * c * h * w), (b, c, h, w), &self.device)?;
+        if self.config.noise_offset == 0.0 {
+            return Ok(noise);
+        }
+        let offset = Tensor::from_vec(draw(Purpose::NoiseOffset, b * c), (b, c, 1, 1), &self.device)?;
+        Ok(with_offset(&noise, &offset, self.config.noise_offset)?)
+    }
+
+    fn mask(&self, slice: &Slice) -> Result<Option<Tensor>> {
+        let moments = self.moments(slice);
+        let Some(masks) = moments.iter().map(|m| m.mask.clone()).collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let (_, h, w) = moments[0].shape;
+        Ok(Some(Tensor::from_vec(masks.concat(), (moments.len(), 1, h, w), &self.device)?))
+    }
+
+    /// The prompts of a batch, as they are trained.
+    pub(crate) fn prompts(&self, slice: &Slice, step: u64) -> Vec<String> {
+        let mut dice = Stream::new(self.config.seed, Purpose::Caption, slice.index);
+        let at = Moment { epoch: slice.epoch, step, total: self.total_steps };
+        let prompt = |&i: &usize| {
+            let item = &self.dataset.items[i];
+            let pipeline = if is_sentences(item) { self.captions.for_sentences() } else { self.captions.clone() };
+            pipeline.prompt(&item.caption(), at, &mut dice)
+        };
+        slice.items.iter().map(prompt).collect()
+    }
+
+    /// Token ids, (1, n).
+    fn ids(&self, prompt: &str) -> Result<Tensor> {
+        let tokens = self.text.tokenize(prompt).with_context(|| format!("prompt {prompt:?}"))?;
+        Ok(Tensor::new(tokens.ids.as_slice(), &self.device)?.unsqueeze(0)?)
+    }
+
+    /// (b, n, d)
+    fn states(&mut self, prompts: &[String]) -> Result<Tensor> {
+        let mut states = Vec::new();
+        for prompt in prompts {
+            if let Some(known) = self.encoded.get(prompt) {
+                states.push(known.clone());
+                continue;
+            }
+            let new = self.text.encode(&self.ids(prompt)?)?.last_hidden.detach();
+            if self.encoded.len() >= KEPT_PROMPTS {
+                self.encoded.clear();
+            }
+            self.encoded.insert(prompt.clone(), new.clone());
+            states.push(new);
+        }
+        Ok(Tensor::cat(&states, 0)?)
+    }
+}

@@ -1,0 +1,392 @@
+//! A whole run: plan, latents, network, check, steps, checkpoints, state.
+
+use crate::batches::{Batches, Slice};
+use crate::check::check_gradients;
+use crate::feed::Feed;
+use crate::images::Encoder;
+use crate::log::{Log, LogLine, Smooth};
+use crate::metadata::{self, Facts as MetadataFacts};
+use crate::plan::{Plan, batches, plan};
+use crate::safetensors_file::write_atomic;
+use crate::setup::{Base, trainer};
+use crate::state::{self, Position};
+use crate::step::{Lrs, Trainer};
+use crate::{Config, lr_schedules};
+use anyhow::{Context, Result, bail, ensure};
+use data::{Dataset, Store};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Name of the log in the output folder.
+pub const LOG_FILE: &str = "log.jsonl";
+
+/// Where a run works.
+pub struct Place<'a> {
+    /// The training state; a folder of this run's own.
+    pub state_dir: PathBuf,
+    /// Checkpoints and the log.
+    pub out_dir: PathBuf,
+    /// Latents are kept here from run to run.
+    pub cache: Option<&'a Store>,
+}
+
+/// What a run tells while it works. Every method has a default.
+pub trait Hooks {
+    /// Latents are encoded: so many of so many.
+    fn caching(&mut self, _done: u64, _total: u64) {}
+    /// An optimizer step is done, of so many.
+    fn step(&mut self, _line: &LogLine, _total: u64) {}
+    /// Asked before each step: stop here, with the state saved?
+    fn cancelled(&self) -> bool {
+        false
+    }
+    /// Something that a person should know.
+    fn note(&mut self, _text: &str) {}
+}
+
+/// Tells nothing.
+pub struct Quiet;
+
+impl Hooks for Quiet {}
+
+/// The run was stopped by [`Hooks::cancelled`]. Its state is saved: the same call goes on from there.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("training was cancelled after step {step}; it goes on from there when it is started again")]
+pub struct Cancelled {
+    pub step: u64,
+}
+
+/// What a run has made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// In the order of their steps; the last one is the result.
+    pub checkpoints: Vec<CheckpointFile>,
+    pub log: Vec<LogLine>,
+    pub facts: Facts,
+}
+
+/// A saved network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointFile {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// From 1.
+    pub epoch: u64,
+    pub path: PathBuf,
+    /// Of the file, in hex.
+    pub sha256: String,
+    pub is_last: bool,
+}
+
+/// Numbers of a run, for reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    pub plan: Plan,
+    pub config: Config,
+    /// Numbers that were trained.
+    pub parameters: usize,
+    /// Layers that got a network.
+    pub layers: usize,
+    pub base_name: String,
+    pub base_digest: String,
+    /// Step that an earlier, interrupted run had reached.
+    pub resumed_from: Option<u64>,
+}
+
+/// Trains a network, or goes on with an interrupted run. Needs a large stack (256 MiB): going backward through a network
+/// recurses once for each of its operations.
+///
+/// # Errors
+/// Problems of the plan, all at once; a tensor without gradient; a loss or gradient that is not finite, with step and
+/// images; a full disk; [`Cancelled`].
+pub fn train(
+    config: &Config,
+    base: &Base,
+    dataset: &Dataset,
+    place: &Place<'_>,
+    hooks: &mut dyn Hooks,
+) -> Result<Trained> {
+    let needs = base.needs();
+    let plan = plan(config, dataset, needs)?;
+    plan.warnings.iter().for_each(|w| hooks.note(w));
+    ensure!(plan.problems.is_empty(), "cannot train: {}", plan.problems.join("; "));
+    let fingerprint = fingerprint(config, base, dataset)?;
+    let mut trainer = trainer(config, base)?;
+    let mut run = Run {
+        config,
+        place,
+        at: Position::new(fingerprint),
+        resumed_from: None,
+        stale: Vec::new(),
+        batches: batches(config, dataset, needs)?,
+        plan,
+        dataset,
+        base,
+    };
+    run.resume(&mut trainer, hooks)?;
+    run.steps(&mut trainer, hooks)
+}
+
+struct Run<'a> {
+    config: &'a Config,
+    place: &'a Place<'a>,
+    base: &'a Base,
+    dataset: &'a Dataset,
+    batches: Batches,
+    plan: Plan,
+    at: Position,
+    resumed_from: Option<u64>,
+    /// Checkpoints that retention drops, once the state no longer lists them.
+    stale: Vec<PathBuf>,
+}
+
+impl<'a> Run<'a> {
+    fn resume(&mut self, trainer: &mut Trainer, hooks: &mut dyn Hooks) -> Result<()> {
+        let mut notes = Vec::new();
+        let start: Vec<Vec<f32>> = trainer.trained.params.iter().map(|p| p.values.clone()).collect();
+        let dir = &self.place.state_dir;
+        let found =
+            state::load(dir, &self.at.fingerprint, &mut trainer.trained, trainer.optimizer.as_mut(), &mut |note| {
+                notes.push(note)
+            })?;
+        notes.iter().for_each(|n| hooks.note(n));
+        let Some(at) = found else { return Ok(()) };
+        let lost =
+            at.checkpoints.iter().find(|c| digest(&self.place.out_dir.join(&c.path)).ok().as_ref() != Some(&c.sha256));
+        if let Some(lost) = lost {
+            let name = lost.path.display();
+            hooks.note(&format!("checkpoint {name} is missing or changed: training starts from the beginning"));
+            state::forget(dir)?;
+            for (param, values) in trainer.trained.params.iter_mut().zip(start) {
+                param.values = values;
+                param.publish()?;
+            }
+            let lengths: Vec<usize> = trainer.trained.params.iter().map(|p| p.values.len()).collect();
+            let row = crate::optimizers::find(&self.config.optimizer)?;
+            trainer.optimizer = (row.build)(self.config.optimizer_settings()?, &lengths);
+            return Ok(());
+        }
+        hooks.note(&format!("going on after step {} of {}", at.step, self.plan.total_steps));
+        self.resumed_from = Some(at.step);
+        self.at = at;
+        Ok(())
+    }
+
+    fn steps(mut self, trainer: &mut Trainer, hooks: &mut dyn Hooks) -> Result<Trained> {
+        let total = self.plan.total_steps;
+        let mut log = Log::open(&self.place.out_dir.join(LOG_FILE), self.at.step)?;
+        let mut smooth = Smooth { sum: self.at.smooth, steps: self.at.step };
+        if self.at.step < total {
+            let mut feed = self.feed(trainer, hooks)?;
+            if self.at.step == 0 {
+                let first = self.batches.step(0);
+                let first = first.first().context("the first step has no images")?;
+                check_gradients(trainer, &feed.batch(first, 0)?)?;
+            }
+            let schedule = lr_schedules::find(&self.config.lr_schedule)?;
+            let curve = self.config.curve(total);
+            while self.at.step < total {
+                if hooks.cancelled() {
+                    self.save_state(trainer)?;
+                    bail!(Cancelled { step: self.at.step });
+                }
+                let factor = schedule.at(&curve, self.at.step);
+                let line = self.one(trainer, &mut feed, factor, &mut smooth)?;
+                self.at.smooth = smooth.sum;
+                hooks.step(&line, total);
+                let epoch = line.epoch;
+                log.add(line)?;
+                let saved = self.checkpoint(trainer, epoch)?;
+                if saved || self.at.step.is_multiple_of(self.config.state_every) {
+                    self.save_state(trainer)?;
+                }
+            }
+        }
+        let mut checkpoints = self.at.checkpoints;
+        checkpoints.iter_mut().for_each(|c| c.path = self.place.out_dir.join(&c.path));
+        let facts = Facts {
+            parameters: trainer.trained.size(),
+            layers: trainer.trained.constants.len(),
+            plan: self.plan,
+            config: self.config.clone(),
+            base_name: self.base.name.clone(),
+            base_digest: self.base.digest.clone(),
+            resumed_from: self.resumed_from,
+        };
+        Ok(Trained { checkpoints, log: log.lines, facts })
+    }
+
+    /// One optimizer step.
+    fn one(&mut self, trainer: &mut Trainer, feed: &mut Feed<'_>, factor: f64, smooth: &mut Smooth) -> Result<LogLine> {
+        let start = Instant::now();
+        let step = self.at.step;
+        let slices = self.batches.step(step);
+        let epoch = slices.first().map_or(1, |s| s.epoch);
+        let mut loss = 0.0;
+        for slice in &slices {
+            let batch = feed.batch(slice, step)?;
+            let losses = trainer.accumulate(&batch)?;
+            if !losses.mean.is_finite() {
+                let broken = slice.items.iter().zip(&losses.per_image).zip(&batch.timesteps);
+                let broken = broken.filter(|((_, l), _)| !l.is_finite());
+                let named = broken.map(|((&i, l), t)| format!("{} (timestep {t}, loss {l})", self.dataset.items[i].id));
+                bail!(
+                    "step {}: the loss is not a finite number: {}; {}",
+                    step + 1,
+                    named.collect::<Vec<_>>().join(", "),
+                    self.advice()
+                );
+            }
+            loss += losses.mean / slices.len() as f64;
+        }
+        let broken = trainer.broken();
+        if !broken.is_empty() {
+            bail!(
+                "step {}: the gradient of {} tensors is not finite, the first is `{}`; images: {}; {}",
+                step + 1,
+                broken.len(),
+                broken[0],
+                self.images(&slices).join(", "),
+                self.advice()
+            );
+        }
+        let lrs =
+            Lrs { text_encoder: self.config.text_encoder_lr() * factor, unet: self.config.learning_rate * factor };
+        let grad_norm = trainer.update(lrs)?;
+        self.at.step = step + 1;
+        Ok(LogLine {
+            step: step + 1,
+            epoch,
+            loss,
+            smooth: smooth.add(loss),
+            lr: lrs.unet,
+            text_encoder_lr: self.config.train_text_encoder.then_some(lrs.text_encoder),
+            grad_norm,
+            seconds: start.elapsed().as_secs_f64(),
+            images: self.images(&slices),
+        })
+    }
+
+    fn images(&self, slices: &[Slice]) -> Vec<String> {
+        slices.iter().flat_map(|s| &s.items).map(|&i| self.dataset.items[i].id.clone()).collect()
+    }
+
+    fn advice(&self) -> String {
+        let last = self.at.step / self.config.state_every * self.config.state_every;
+        format!(
+            "the state of step {last} and all checkpoints are kept in {} and {}; a lower learning rate is the usual cure",
+            self.place.state_dir.display(),
+            self.place.out_dir.display()
+        )
+    }
+
+    /// Encodes what is missing, and makes the feed of batches.
+    fn feed(&self, trainer: &Trainer, hooks: &mut dyn Hooks) -> Result<Feed<'a>> {
+        let device = trainer.device();
+        let encoder = Encoder {
+            vae: &self.base.vae,
+            scaling: self.base.scaling(),
+            factor: self.base.factor(),
+            digest: &self.base.digest,
+            device: &device,
+            store: self.place.cache,
+            masked: self.config.masked_loss,
+            mirror: self.config.flip,
+        };
+        let latents = encoder.all(self.dataset, &self.batches, &mut |done, total| {
+            hooks.caching(done, total);
+            if hooks.cancelled() { bail!(Cancelled { step: self.at.step }) } else { Ok(()) }
+        })?;
+        let last = trainer.objective.noise.len() as u32;
+        let timesteps = (self.config.min_timestep, self.config.max_timestep.unwrap_or(last));
+        ensure!(
+            timesteps.0 < timesteps.1 && timesteps.1 <= last,
+            "`min_timestep` and `max_timestep`: expected a range within 0 to {last}, found {} to {}",
+            timesteps.0,
+            timesteps.1
+        );
+        Ok(Feed {
+            config: self.config,
+            dataset: self.dataset,
+            latents,
+            text: &self.base.text,
+            captions: self.config.captions(self.plan.keep_tokens),
+            total_steps: self.plan.total_steps,
+            timesteps,
+            device,
+            encoded: HashMap::new(),
+        })
+    }
+
+    /// Saves a checkpoint if one is due after this step.
+    fn checkpoint(&mut self, trainer: &Trainer, epoch: u64) -> Result<bool> {
+        let (step, c) = (self.at.step, self.config);
+        let is_last = step == self.plan.total_steps;
+        let of_epoch = step.is_multiple_of(self.plan.steps_per_epoch)
+            && c.save_every_epochs.is_some_and(|n| epoch.is_multiple_of(n));
+        let of_step = c.save_every_steps.is_some_and(|n| step.is_multiple_of(n));
+        // Names as sd-scripts writes them.
+        let stem = if is_last {
+            c.output_name.clone()
+        } else if of_step {
+            format!("{}-step{step:08}", c.output_name)
+        } else if of_epoch {
+            format!("{}-{epoch:06}", c.output_name)
+        } else {
+            return Ok(false);
+        };
+        let facts = MetadataFacts {
+            config: c,
+            dataset: self.dataset,
+            plan: &self.plan,
+            prediction: trainer.objective.prediction,
+            base_name: &self.base.name,
+            base_digest: &self.base.digest,
+            architecture: self.base.architecture(),
+            base_version: self.base.version(),
+            fingerprint: &self.at.fingerprint,
+        };
+        let bytes = metadata::file(&facts, step, epoch, &stem, &trainer.trained.entries())?;
+        let path = PathBuf::from(format!("{stem}.safetensors"));
+        write_atomic(&self.place.out_dir.join(&path), &bytes)?;
+        let sha256 = format!("{:x}", Sha256::digest(&bytes));
+        self.at.checkpoints.push(CheckpointFile { step, epoch, path, sha256, is_last });
+        self.retire();
+        Ok(true)
+    }
+
+    /// Takes checkpoints out of the list that are too many; their files go once the state is saved.
+    fn retire(&mut self) {
+        let Some(keep) = self.config.keep_checkpoints else { return };
+        let list = &mut self.at.checkpoints;
+        let before_last = list.iter().filter(|c| !c.is_last).count();
+        let gone: Vec<_> = list.drain(..before_last.saturating_sub(keep)).collect();
+        self.stale.extend(gone.into_iter().map(|c| self.place.out_dir.join(c.path)));
+    }
+
+    fn save_state(&mut self, trainer: &Trainer) -> Result<()> {
+        state::save(&self.place.state_dir, &self.at, &trainer.trained, trainer.optimizer.as_ref())?;
+        for path in self.stale.drain(..) {
+            // A file that cannot be removed only takes space.
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
+    }
+}
+
+/// Identity of a run: what its result depends on.
+fn fingerprint(config: &Config, base: &Base, dataset: &Dataset) -> Result<String> {
+    let mut hash = Sha256::new();
+    for part in [&serde_json::to_string(config)?, &base.digest, &dataset.digest()] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+fn digest(path: &Path) -> std::io::Result<String> {
+    Ok(format!("{:x}", Sha256::digest(std::fs::read(path)?)))
+}

@@ -1,0 +1,140 @@
+//! Writing safetensors with the same bytes for the same contents: tensors and metadata in the order of their names.
+
+use anyhow::{Context, Result};
+use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Number format of a saved network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SaveDtype {
+    #[default]
+    F16,
+    Bf16,
+    F32,
+}
+
+/// A tensor to be written, in f32.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+}
+
+/// The file's bytes from its tensors: header (length, JSON, padding to 8 bytes), then the data.
+pub(crate) fn serialize(entries: &[Entry], dtype: SaveDtype, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut header = header(entries, dtype, metadata);
+    header.extend(data(entries, dtype));
+    header
+}
+
+/// The data part alone, which the hashes in the metadata are taken of.
+pub(crate) fn data(entries: &[Entry], dtype: SaveDtype) -> Vec<u8> {
+    let mut out = Vec::new();
+    for entry in sorted(entries) {
+        for &v in &entry.values {
+            match dtype {
+                SaveDtype::F16 => out.extend(f16::from_f32(v).to_le_bytes()),
+                SaveDtype::Bf16 => out.extend(bf16::from_f32(v).to_le_bytes()),
+                SaveDtype::F32 => out.extend(v.to_le_bytes()),
+            }
+        }
+    }
+    out
+}
+
+fn header(entries: &[Entry], dtype: SaveDtype, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let (name, width) = match dtype {
+        SaveDtype::F16 => ("F16", 2),
+        SaveDtype::Bf16 => ("BF16", 2),
+        SaveDtype::F32 => ("F32", 4),
+    };
+    let mut map = Map::new();
+    map.insert("__metadata__".into(), json!(metadata));
+    let mut start = 0;
+    for entry in sorted(entries) {
+        let end = start + entry.values.len() * width;
+        let row = json!({"dtype": name, "shape": entry.shape, "data_offsets": [start, end]});
+        map.insert(entry.name.clone(), row);
+        start = end;
+    }
+    let mut text = Value::Object(map).to_string().into_bytes();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut out = (text.len() as u64).to_le_bytes().to_vec();
+    out.extend(text);
+    out
+}
+
+fn sorted(entries: &[Entry]) -> Vec<&Entry> {
+    let mut all: Vec<&Entry> = entries.iter().collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// Writes a file so that a crash leaves either the old one or the whole new one.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let mut builder = tempfile::Builder::new();
+        // As any other new file, not only for its owner.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut temp = builder.prefix(".writing-").tempfile_in(folder)?;
+        temp.write_all(bytes)?;
+        temp.as_file().sync_all()?;
+        temp.persist(path).map_err(|e| e.error)?;
+        // The rename itself must reach the disk, too.
+        std::fs::File::open(folder)?.sync_all()
+    };
+    write()
+        .with_context(|| format!("cannot write {} ({} bytes); the previous file is kept", path.display(), bytes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::SafeTensors;
+
+    fn entries() -> Vec<Entry> {
+        vec![
+            Entry { name: "b".into(), shape: vec![2, 1], values: vec![1.0, -2.5] },
+            Entry { name: "a".into(), shape: vec![], values: vec![8.0] },
+        ]
+    }
+
+    #[test]
+    fn other_readers_understand_it() {
+        let metadata = BTreeMap::from([("ss_steps".to_owned(), "4".to_owned())]);
+        for dtype in [SaveDtype::F16, SaveDtype::Bf16, SaveDtype::F32] {
+            let bytes = serialize(&entries(), dtype, &metadata);
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            assert_eq!(file.tensor("b").unwrap().shape(), [2, 1]);
+            assert_eq!(file.tensor("a").unwrap().shape(), [0usize; 0]);
+            let (_, read) = SafeTensors::read_metadata(&bytes).unwrap();
+            assert_eq!(read.metadata().as_ref().unwrap()["ss_steps"], "4");
+        }
+        let bytes = serialize(&entries(), SaveDtype::F32, &metadata);
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.tensor("b").unwrap().data(), [1.0f32.to_le_bytes(), (-2.5f32).to_le_bytes()].concat());
+    }
+
+    #[test]
+    fn a_failed_write_keeps_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        write_atomic(&path, b"old").unwrap();
+        write_atomic(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        // A folder where a file should be: the write fails, and says which file.
+        let blocked = path.join("below");
+        assert!(write_atomic(&blocked, b"x").is_err_and(|e| e.to_string().contains("below")));
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+}

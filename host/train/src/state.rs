@@ -1,0 +1,207 @@
+//! The training state on disk: all that is needed to go on as if nothing had happened. What is drawn by chance is not
+//! in it, because it follows from seed and step.
+
+use crate::networks::Trained;
+use crate::optimizers::{Optimize, Slot};
+use crate::run::CheckpointFile;
+use crate::safetensors_file::{Entry, SaveDtype, serialize, write_atomic};
+use anyhow::{Context, Result, bail, ensure};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Raised when older states can no longer be read.
+const VERSION: u32 = 1;
+
+/// How many states are kept, so that a damaged one has a predecessor.
+const KEEP: usize = 2;
+
+/// What a state says besides its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Position {
+    pub(crate) version: u32,
+    /// Identity of configuration, data set and base.
+    pub(crate) fingerprint: String,
+    /// Optimizer steps done.
+    pub(crate) step: u64,
+    /// Smoothed loss before its correction for the start.
+    pub(crate) smooth: f64,
+    /// Checkpoints written so far; paths are file names in the output folder.
+    pub(crate) checkpoints: Vec<CheckpointFile>,
+}
+
+impl Position {
+    pub(crate) fn new(fingerprint: String) -> Self {
+        Self { version: VERSION, fingerprint, step: 0, smooth: 0.0, checkpoints: Vec::new() }
+    }
+}
+
+/// Writes the state, then removes older ones.
+pub(crate) fn save(dir: &Path, at: &Position, trained: &Trained, optimizer: &dyn Optimize) -> Result<()> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for p in &trained.params {
+        let shape = p.var.dims().to_vec();
+        entries.push(Entry { name: format!("weight/{}", p.name), shape, values: p.values.clone() });
+    }
+    for slot in optimizer.state() {
+        let name = format!("optimizer/{}/{}", slot.tensor, slot.name);
+        entries.push(Entry { name, shape: vec![slot.values.len()], values: slot.values });
+    }
+    let data = crate::safetensors_file::data(&entries, SaveDtype::F32);
+    let metadata = BTreeMap::from([
+        ("position".to_owned(), serde_json::to_string(at)?),
+        ("optimizer_steps".to_owned(), optimizer.steps().to_string()),
+        ("sha256".to_owned(), format!("{:x}", Sha256::digest(&data))),
+    ]);
+    write_atomic(&dir.join(file_name(at.step)), &serialize(&entries, SaveDtype::F32, &metadata))?;
+    for old in files(dir)?.into_iter().rev().skip(KEEP) {
+        // A state that cannot be removed only takes space.
+        let _ = std::fs::remove_file(old);
+    }
+    Ok(())
+}
+
+/// Puts the newest whole state back, and says where it was taken. None: there is none yet. `note` hears of damaged
+/// ones.
+///
+/// # Errors
+/// The state belongs to another run.
+pub(crate) fn load(
+    dir: &Path,
+    fingerprint: &str,
+    trained: &mut Trained,
+    optimizer: &mut dyn Optimize,
+    note: &mut dyn FnMut(String),
+) -> Result<Option<Position>> {
+    for path in files(dir)?.into_iter().rev() {
+        match read(&path) {
+            Ok((at, _, _, _)) if at.fingerprint != fingerprint || at.version != VERSION => bail!(
+                "{}: this training state belongs to another run (other settings, images or base); remove the folder, \
+                 or use another one",
+                path.display()
+            ),
+            Ok((at, weights, steps, slots)) => {
+                for p in &mut trained.params {
+                    let values =
+                        weights.get(&p.name).with_context(|| format!("{}: no `{}`", path.display(), p.name))?;
+                    ensure!(values.len() == p.values.len(), "{}: `{}` has another size", path.display(), p.name);
+                    p.values.clone_from(values);
+                    p.publish()?;
+                }
+                optimizer.restore(steps, slots)?;
+                return Ok(Some(at));
+            }
+            Err(e) => note(format!("{}: damaged training state is left out: {e:#}", path.display())),
+        }
+    }
+    Ok(None)
+}
+
+/// Removes all states of this folder, to start anew.
+pub(crate) fn forget(dir: &Path) -> Result<()> {
+    for path in files(dir)? {
+        std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+type Read = (Position, BTreeMap<String, Vec<f32>>, u64, Vec<Slot>);
+
+fn read(path: &Path) -> Result<Read> {
+    let bytes = std::fs::read(path)?;
+    let (header, info) = SafeTensors::read_metadata(&bytes)?;
+    let metadata = info.metadata().clone().unwrap_or_default();
+    let get = |key: &str| metadata.get(key).with_context(|| format!("no `{key}`"));
+    let found = format!("{:x}", Sha256::digest(bytes.get(header + 8..).unwrap_or_default()));
+    ensure!(found == *get("sha256")?, "expected sha256 {}, found {found}", get("sha256")?);
+    let at: Position = serde_json::from_str(get("position")?)?;
+    let steps = get("optimizer_steps")?.parse()?;
+    let (mut weights, mut slots) = (BTreeMap::new(), Vec::new());
+    for (name, view) in SafeTensors::deserialize(&bytes)?.tensors() {
+        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        if let Some(name) = name.strip_prefix("weight/") {
+            weights.insert(name.to_owned(), values);
+        } else if let Some((tensor, name)) = name.strip_prefix("optimizer/").and_then(|n| n.split_once('/')) {
+            slots.push(Slot { tensor: tensor.parse()?, name: name.to_owned(), values });
+        }
+    }
+    Ok((at, weights, steps, slots))
+}
+
+fn file_name(step: u64) -> String {
+    format!("state-{step:08}.safetensors")
+}
+
+/// States in this folder, oldest first.
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).with_context(|| dir.display().to_string()),
+    };
+    let mut all: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    all.retain(|p| {
+        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        name.starts_with("state-") && name.ends_with(".safetensors")
+    });
+    all.sort();
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::{Param, Part};
+    use crate::optimizers::OPTIMIZERS;
+    use candle_core::{Device, Var};
+
+    fn trained(value: f32) -> Trained {
+        let var = Var::new(&[value, -value], &Device::Cpu).unwrap();
+        let values = vec![value, -value];
+        Trained { params: vec![Param { name: "a.b".into(), part: Part::Unet, var, values }], constants: vec![] }
+    }
+
+    #[test]
+    fn a_state_comes_back_and_a_damaged_one_is_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let row = &OPTIMIZERS[0];
+        let mut optimizer = (row.build)(row.defaults, &[2]);
+        for step in 1..=3u64 {
+            let mut t = trained(step as f32);
+            optimizer.step(&mut [&mut t.params[0].values], &[&[0.1, 0.2]], &[0.1]);
+            let mut at = Position::new("run".into());
+            at.step = step;
+            save(dir.path(), &at, &trained(step as f32), &*optimizer).unwrap();
+        }
+        assert_eq!(files(dir.path()).unwrap().len(), KEEP);
+        let (mut t, mut fresh) = (trained(9.0), (row.build)(row.defaults, &[2]));
+        let at = load(dir.path(), "run", &mut t, &mut *fresh, &mut |_| ()).unwrap().unwrap();
+        assert_eq!((at.step, fresh.steps()), (3, 3));
+        assert_eq!(t.params[0].values, [3.0, -3.0]);
+        assert_eq!(t.params[0].var.to_vec1::<f32>().unwrap(), [3.0, -3.0]);
+        assert_eq!(fresh.state(), optimizer.state());
+
+        let newest = dir.path().join(file_name(3));
+        let mut bytes = std::fs::read(&newest).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&newest, bytes).unwrap();
+        let mut notes = Vec::new();
+        let at = load(dir.path(), "run", &mut t, &mut *fresh, &mut |n| notes.push(n)).unwrap().unwrap();
+        assert_eq!((at.step, notes.len()), (2, 1));
+        assert!(notes[0].contains("state-00000003"), "{}", notes[0]);
+    }
+
+    #[test]
+    fn the_state_of_another_run_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let row = &OPTIMIZERS[0];
+        let mut optimizer = (row.build)(row.defaults, &[2]);
+        save(dir.path(), &Position::new("this".into()), &trained(1.0), &*optimizer).unwrap();
+        let error = load(dir.path(), "that", &mut trained(1.0), &mut *optimizer, &mut |_| ()).unwrap_err();
+        assert!(error.to_string().contains("another run"));
+        let empty = dir.path().join("none");
+        assert!(load(&empty, "this", &mut trained(1.0), &mut *optimizer, &mut |_| ()).unwrap().is_none());
+    }
+}

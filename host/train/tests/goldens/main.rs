@@ -1,0 +1,10 @@
+//! Comparison with the reference data in `tests/reference`, or in the folder that `ANAGAMA_REFERENCE` names. Cases,
+//! sizes and settings are found in the files.
+
+mod captions;
+mod losses;
+mod optimizers;
+mod python_random;
+mod reference;
+mod schedules;
+mod training;
