@@ -66,6 +66,43 @@ impl PluginError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry_after_ms: None, extra: None }
     }
+
+    /// The caller gave something that cannot be right.
+    pub fn invalid_input(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// What was asked for is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// No grant allows it; the message names the grant that would.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Denied, message)
+    }
+
+    /// This side cannot do it at all.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, message)
+    }
+
+    /// A fault of the plugin or the host itself.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+}
+
+impl From<serde_json::Error> for PluginError {
+    fn from(e: serde_json::Error) -> Self {
+        Self::invalid_input(format!("malformed JSON: {e}"))
+    }
+}
+
+impl From<std::string::FromUtf8Error> for PluginError {
+    fn from(e: std::string::FromUtf8Error) -> Self {
+        Self::invalid_input(format!("expected UTF-8 text: {e}"))
+    }
 }
 
 impl std::fmt::Display for PluginError {
