@@ -97,7 +97,10 @@ impl FolderSource {
         }
         if !listing.others.is_empty() {
             let names = names(&listing.others);
-            control::log(Level::Info, &format!("left out {} files that are not pictures: {names}", listing.others.len()));
+            control::log(
+                Level::Info,
+                &format!("left out {} files that are not pictures: {names}", listing.others.len()),
+            );
         }
         self.annotate(listing)
     }
@@ -142,8 +145,7 @@ impl FolderSource {
             problems.push(format!("{} caption files cannot be used: {}", faults.len(), names(&faults)));
         }
         if !listing.orphans.is_empty() {
-            let text =
-                format!("{} caption files have no picture: {}", listing.orphans.len(), names(&listing.orphans));
+            let text = format!("{} caption files have no picture: {}", listing.orphans.len(), names(&listing.orphans));
             if required { problems.push(text) } else { control::log(Level::Warn, &text) }
         }
         if problems.is_empty() { Ok(found) } else { Err(Error::invalid_input(problems.join("; "))) }

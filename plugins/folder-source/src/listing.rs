@@ -116,13 +116,18 @@ mod tests {
 
     #[test]
     fn folders_are_subsets_and_numbers_are_repeats() {
-        let l = list(&["x.png", "10_ohwx/1.png", "5_a/3_b c/1.png", "plain/1.png", "0_zero/1.png", "7_/1.png", "v_2/1.png"]);
+        let l = list(&[
+            "x.png",
+            "10_ohwx/1.png",
+            "5_a/3_b c/1.png",
+            "plain/1.png",
+            "0_zero/1.png",
+            "7_/1.png",
+            "v_2/1.png",
+        ]);
         let mut places: Vec<_> = l.pictures.iter().map(|p| (p.subset.as_str(), p.repeats)).collect();
         places.sort_unstable();
-        assert_eq!(
-            places,
-            [("", 1), ("0_zero", 1), ("7_", 1), ("a/b c", 3), ("ohwx", 10), ("plain", 1), ("v_2", 1)]
-        );
+        assert_eq!(places, [("", 1), ("0_zero", 1), ("7_", 1), ("a/b c", 3), ("ohwx", 10), ("plain", 1), ("v_2", 1)]);
     }
 
     #[test]

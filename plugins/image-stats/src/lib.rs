@@ -34,7 +34,14 @@ pub const METRICS: &[Row] = &[
     ("clipping", false, 0.0, 1.0, true, "share of pixels with a channel at its end, as burnt pictures have"),
     ("saturation", false, 0.0, 1.0, true, "mean saturation"),
     ("palette_distance", false, 0.0, 1.0, true, "χ² distance of the colours to those of the data set"),
-    ("dataset_gap", false, 0.0, 5.0, true, "standard deviations of sharpness, clipping and saturation from the data set's"),
+    (
+        "dataset_gap",
+        false,
+        0.0,
+        5.0,
+        true,
+        "standard deviations of sharpness, clipping and saturation from the data set's",
+    ),
     ("lora_effect", true, 0.0, 0.5, true, "mean OKLab difference to the same seed and prompt without the LoRA"),
     ("diversity", true, 0.0, 0.5, false, "mean OKLab difference between the seeds of a prompt"),
 ];

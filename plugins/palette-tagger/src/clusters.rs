@@ -24,7 +24,8 @@ pub(crate) fn clusters(pixels: &[Lab], k: usize) -> Vec<Cluster> {
     let mut distance: Vec<f32> = pixels.iter().map(|p| p.squared_distance(centres[0])).collect();
     while centres.len() < k {
         // The first of equal ones, so that the order of pixels decides and nothing else.
-        let (at, far) = distance.iter().enumerate().fold((0, 0.0), |best, (i, &d)| if d > best.1 { (i, d) } else { best });
+        let (at, far) =
+            distance.iter().enumerate().fold((0, 0.0), |best, (i, &d)| if d > best.1 { (i, d) } else { best });
         if far < SAME * SAME {
             break;
         }
@@ -40,8 +41,11 @@ pub(crate) fn clusters(pixels: &[Lab], k: usize) -> Vec<Cluster> {
         for p in pixels {
             members[nearest(&centres, *p)].push(p);
         }
-        let next: Vec<Lab> =
-            members.iter().zip(&centres).map(|(m, old)| if m.is_empty() { *old } else { mean(m.iter().copied()) }).collect();
+        let next: Vec<Lab> = members
+            .iter()
+            .zip(&centres)
+            .map(|(m, old)| if m.is_empty() { *old } else { mean(m.iter().copied()) })
+            .collect();
         counts = members.iter().map(Vec::len).collect();
         if next == centres {
             break;
@@ -49,8 +53,12 @@ pub(crate) fn clusters(pixels: &[Lab], k: usize) -> Vec<Cluster> {
         centres = next;
     }
     let share = |n: usize| n as f32 / pixels.len() as f32;
-    let mut out: Vec<Cluster> =
-        centres.into_iter().zip(counts).filter(|(_, n)| *n > 0).map(|(colour, n)| Cluster { colour, share: share(n) }).collect();
+    let mut out: Vec<Cluster> = centres
+        .into_iter()
+        .zip(counts)
+        .filter(|(_, n)| *n > 0)
+        .map(|(colour, n)| Cluster { colour, share: share(n) })
+        .collect();
     out.sort_by(|a, b| b.share.total_cmp(&a.share));
     out
 }

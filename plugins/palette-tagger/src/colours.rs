@@ -41,7 +41,8 @@ impl Names {
                 _ => "grey",
             };
         }
-        let nearest = self.0.iter().min_by(|a, b| a.0.squared_distance(colour).total_cmp(&b.0.squared_distance(colour)));
+        let nearest =
+            self.0.iter().min_by(|a, b| a.0.squared_distance(colour).total_cmp(&b.0.squared_distance(colour)));
         nearest.map_or("grey", |(_, name)| name)
     }
 }

@@ -14,7 +14,8 @@ use colours::Names;
 use oklab::Converter;
 use picture::{Background, Framing, Picture};
 use plugin_sdk::{
-    Annotation, CaptionRequest, Captioner, Filter, Fit, Image, Info, Inputs, PixelFormat, ResizeSpec, Result, Tag, export, info,
+    Annotation, CaptionRequest, Captioner, Filter, Fit, Image, Info, Inputs, PixelFormat, ResizeSpec, Result, Tag,
+    export, info,
 };
 
 /// Describes colours, background, brightness and framing of pictures without any model.

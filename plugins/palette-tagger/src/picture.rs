@@ -38,7 +38,8 @@ impl Picture {
     /// From R, G, B, A bytes; transparent parts count as white.
     pub(crate) fn new(convert: &Converter, width: usize, height: usize, rgba: &[u8]) -> Self {
         let over = |v: u8, a: u8| ((u32::from(v) * u32::from(a) + 255 * (255 - u32::from(a)) + 127) / 255) as u8;
-        let lab = rgba.chunks_exact(4).map(|p| convert.lab([over(p[0], p[3]), over(p[1], p[3]), over(p[2], p[3])])).collect();
+        let lab =
+            rgba.chunks_exact(4).map(|p| convert.lab([over(p[0], p[3]), over(p[1], p[3]), over(p[2], p[3])])).collect();
         Self { width, height, lab, opaque: rgba.chunks_exact(4).map(|p| p[3] > 127).collect() }
     }
 
@@ -124,7 +125,9 @@ impl Picture {
         let (top, bottom) = (rows(&mut (0..h)), rows(&mut (0..h).rev()));
         let (left, right) = (columns(&mut (0..w)), columns(&mut (0..w).rev()));
         // Bars leave a picture between them, are at least 4 % each and about equally thick.
-        let bar = |a: usize, b: usize, side: usize| a + b < side && a * 25 >= side && b * 25 >= side && a.abs_diff(b) * 25 <= side;
+        let bar = |a: usize, b: usize, side: usize| {
+            a + b < side && a * 25 >= side && b * 25 >= side && a.abs_diff(b) * 25 <= side
+        };
         (bar(top, bottom, h), bar(left, right, w))
     }
 
@@ -195,6 +198,16 @@ mod tests {
     fn hues() {
         assert!(paint(|x, _| [(x * 2) as u8, 0, 0, 255]).single_hue());
         assert!(!paint(|x, _| if x < 24 { BLUE } else { [200, 30, 30, 255] }).single_hue());
-        assert!(paint(|x, _| [(x * 5) as u8; 3].map(|v| v).into_iter().chain([255]).collect::<Vec<_>>().try_into().unwrap()).high_chroma() < 0.01);
+        assert!(
+            paint(|x, _| [(x * 5) as u8; 3]
+                .map(|v| v)
+                .into_iter()
+                .chain([255])
+                .collect::<Vec<_>>()
+                .try_into()
+                .unwrap())
+            .high_chroma()
+                < 0.01
+        );
     }
 }

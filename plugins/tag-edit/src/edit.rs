@@ -27,7 +27,9 @@ impl Edit {
         let frame = Frame::parse(&s.activation, &s.prefix, &s.suffix, &s.subset_prefix, &s.subset_suffix);
         let (rules, frame) = match (rules, frame) {
             (Ok(rules), Ok(frame)) => (rules, frame),
-            (rules, frame) => return Err([rules.err(), frame.err()].into_iter().flatten().collect::<Vec<_>>().join("; ")),
+            (rules, frame) => {
+                return Err([rules.err(), frame.err()].into_iter().flatten().collect::<Vec<_>>().join("; "));
+            }
         };
         let limits = Limits { min_images: s.min_images.into(), max_share: s.max_share };
         let drop_categories = list(&s.drop_categories).map(str::to_lowercase).collect();
@@ -55,12 +57,17 @@ impl Edit {
         let n = self.counts.images();
         let mut out: Vec<_> =
             self.rules.idle().map(|rule| (true, format!("{rule} matched no tag in any of the {n} images"))).collect();
-        out.extend(self.frame.idle().map(|s| (true, format!("no image belongs to a subset `{s}`; its texts have no effect"))));
+        out.extend(
+            self.frame.idle().map(|s| (true, format!("no image belongs to a subset `{s}`; its texts have no effect"))),
+        );
         let dropped = if self.limits.active() { self.limits.dropped(&self.counts) } else { Vec::new() };
         if !dropped.is_empty() {
             let shown: Vec<_> = dropped.iter().take(20).map(|(t, n)| format!("{t} ({n})")).collect();
             let more = if dropped.len() > 20 { ", …" } else { "" };
-            out.push((false, format!("{} tags dropped for their frequency: {}{more}", dropped.len(), shown.join(", "))));
+            out.push((
+                false,
+                format!("{} tags dropped for their frequency: {}{more}", dropped.len(), shown.join(", ")),
+            ));
         }
         out
     }

@@ -51,8 +51,12 @@ impl Limits {
 
     /// The tags that the limits drop, with their counts, most frequent first: for the log.
     pub(crate) fn dropped(self, counts: &Counts) -> Vec<(&str, u64)> {
-        let mut out: Vec<_> =
-            counts.tags.iter().filter(|(name, _)| !self.keeps(counts, name)).map(|(name, n)| (name.as_str(), *n)).collect();
+        let mut out: Vec<_> = counts
+            .tags
+            .iter()
+            .filter(|(name, _)| !self.keeps(counts, name))
+            .map(|(name, n)| (name.as_str(), *n))
+            .collect();
         out.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         out
     }

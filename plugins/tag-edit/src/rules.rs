@@ -205,7 +205,12 @@ mod tests {
     #[test]
     fn all_faults_are_reported_at_once() {
         let e = Rules::parse(&Texts { regex: "( -> x", merge: "a, b\n -> c\nd ->", ..NONE }).err().unwrap();
-        for part in ["regex `( -> x`: not a regular expression", "merge `a, b`: expected `old -> new`", "merge `-> c`: expected tags before", "merge `d ->`: expected tags after"] {
+        for part in [
+            "regex `( -> x`: not a regular expression",
+            "merge `a, b`: expected `old -> new`",
+            "merge `-> c`: expected tags before",
+            "merge `d ->`: expected tags after",
+        ] {
             assert!(e.contains(part), "{part} not in {e}");
         }
     }

@@ -66,7 +66,8 @@ impl Judge {
         // Traits that the prompt names itself say nothing about the activation tag.
         let asked: BTreeSet<usize> = wanted.iter().filter_map(|tag| self.labels.get(tag).copied()).collect();
         let own = |i: &&usize| triggered || self.activation.is_none() || !asked.contains(i);
-        let shown = mean(self.traits.iter().filter(own).filter_map(|i| scores.get(*i)).map(|s| f64::from(*s)).collect());
+        let shown =
+            mean(self.traits.iter().filter(own).filter_map(|i| scores.get(*i)).map(|s| f64::from(*s)).collect());
         // A LoRA without activation tag is meant to work always: nothing can leak.
         let meant = triggered || self.activation.is_none();
         Finding {

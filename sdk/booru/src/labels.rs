@@ -41,7 +41,10 @@ pub fn parse(csv: &str) -> Result<Vec<Label>, String> {
     let header = lines.next().map(|(_, line)| fields(line.trim_start_matches('\u{feff}'))).unwrap_or_default();
     let column = |name: &str| {
         header.iter().position(|h| h == name).ok_or_else(|| {
-            format!("label list: expected a column `{name}`, found {}; is this the model's selected_tags.csv?", header.join(", "))
+            format!(
+                "label list: expected a column `{name}`, found {}; is this the model's selected_tags.csv?",
+                header.join(", ")
+            )
         })
     };
     let (name, category) = (column("name")?, column("category")?);
@@ -49,7 +52,12 @@ pub fn parse(csv: &str) -> Result<Vec<Label>, String> {
         .map(|(number, line)| {
             let row = fields(line);
             let (Some(name), Some(category)) = (row.get(name), row.get(category)) else {
-                return Err(format!("label list, line {}: expected {} fields, found {}", number + 1, header.len(), row.len()));
+                return Err(format!(
+                    "label list, line {}: expected {} fields, found {}",
+                    number + 1,
+                    header.len(),
+                    row.len()
+                ));
             };
             let category = match category.as_str() {
                 "0" => Category::General,
@@ -133,14 +141,21 @@ fn tag(label: &Label, score: f32) -> Tag {
 pub fn mcut(scores: &[f32]) -> f32 {
     let mut sorted = scores.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
-    sorted.windows(2).fold((0.0, 1.0), |(gap, cut), w| if w[0] - w[1] > gap { (w[0] - w[1], (w[0] + w[1]) / 2.0) } else { (gap, cut) }).1
+    sorted
+        .windows(2)
+        .fold(
+            (0.0, 1.0),
+            |(gap, cut), w| if w[0] - w[1] > gap { (w[0] - w[1], (w[0] + w[1]) / 2.0) } else { (gap, cut) },
+        )
+        .1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CSV: &str = "tag_id,name,category,count\n1,safe,9,5\n2,nsfw,9,5\n3,long_hair,0,9\n4,\"a,\"\"b\",0,1\r\n5,miku,4,3\n";
+    const CSV: &str =
+        "tag_id,name,category,count\n1,safe,9,5\n2,nsfw,9,5\n3,long_hair,0,9\n4,\"a,\"\"b\",0,1\r\n5,miku,4,3\n";
 
     #[test]
     fn labels_have_names_and_categories() {

@@ -146,9 +146,7 @@ fn input_of(info: &ModelInfo) -> Result<(String, u32, Option<usize>)> {
     };
     let [input] = info.inputs.as_slice() else { return refuse(format!("{} inputs", info.inputs.len())) };
     match input.shape.as_slice() {
-        [batch, Some(h), Some(w), Some(3)] if h == w => {
-            Ok((input.name.clone(), *h, batch.map(|b| b as usize)))
-        }
+        [batch, Some(h), Some(w), Some(3)] if h == w => Ok((input.name.clone(), *h, batch.map(|b| b as usize))),
         shape => {
             let shape: Vec<_> = shape.iter().map(|d| d.map_or("?".into(), |d| d.to_string())).collect();
             refuse(format!("`{}` of shape ({})", input.name, shape.join(", ")))
@@ -159,6 +157,9 @@ fn input_of(info: &ModelInfo) -> Result<(String, u32, Option<usize>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plugin_sdk::Dtype;
+    use plugin_sdk::inference::IoDesc;
+    use plugin_test::{Array, FakeHost, FakeModel, image_from_rgb};
 
     #[test]
     fn alpha_on_white() {
@@ -169,5 +170,35 @@ mod tests {
             let exact = (f64::from(v) * f64::from(a) + 255.0 * (255.0 - f64::from(a))) / 255.0;
             assert_eq!(f64::from(over_white(v, a)), exact.round(), "{v} {a}");
         }
+    }
+
+    fn model(batch: Option<u32>, side: Option<u32>) -> FakeModel {
+        let shape = vec![batch, side, side, Some(3)];
+        let input = IoDesc { name: "input".into(), dtype: Dtype::Float32, shape };
+        FakeModel::new("taggers/t").asset(LABELS, b"name,category\na,0\n").input(input).run(move |inputs| {
+            let array = &inputs[0].1;
+            assert!(batch.is_none_or(|b| array.shape[0] == b), "fixed batch: {:?}", array.shape);
+            let first: Vec<f32> =
+                array.data.chunks_exact(array.data.len() / array.shape[0] as usize).map(|i| i[0]).collect();
+            Ok(vec![("output".into(), Array::new(&[first.len() as u32, 1], first)?)])
+        })
+    }
+
+    #[test]
+    fn a_fixed_batch_is_filled_up() {
+        let _host = FakeHost::new().model(model(Some(2), Some(2))).install();
+        let tagger = Tagger::load("auto").unwrap();
+        let images: Vec<Image> = (0..3).map(|v| image_from_rgb(2, 2, &[v; 12]).unwrap()).collect();
+        let scores = tagger.scores(&images.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(scores, [[0.0], [1.0], [2.0]]);
+        assert!(tagger.scores(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn other_models_are_refused() {
+        let _host = FakeHost::new().model(model(None, None)).install();
+        let e = Tagger::load("taggers/t").err().unwrap().message;
+        assert!(e.contains("expected one float input (batch, side, side, 3)"), "{e}");
+        assert!(e.contains("`input` of shape (?, ?, ?, 3)"), "{e}");
     }
 }

@@ -1,6 +1,6 @@
 //! A captioner that allocates without end, for tests of the memory cap. Natively it stops at 256 MiB.
 
-use plugin_sdk::{Annotation, CaptionRequest, Captioner, Info, Error, ErrorKind, Result, export, info};
+use plugin_sdk::{Annotation, CaptionRequest, Captioner, Error, ErrorKind, Info, Result, export, info};
 
 /// The captioner.
 pub struct Hungry;

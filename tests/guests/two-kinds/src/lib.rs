@@ -1,7 +1,7 @@
 //! One artefact that serves two kinds: a captioner that states the size, and a tag filter that drops wide pictures.
 
 use plugin_sdk::{
-    Annotation, CaptionRequest, Captioner, Info, FilterRequest, Inputs, Result, Tag, TagFilter, Verdict, export, info,
+    Annotation, CaptionRequest, Captioner, FilterRequest, Info, Inputs, Result, Tag, TagFilter, Verdict, export, info,
 };
 
 /// States the size as tags.
