@@ -148,7 +148,13 @@ mod tests {
     #[test]
     fn finds_files_and_folders() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["loras/a.safetensors", "loras/people/b.safetensors", "loras/read.me", "diffusers/x/model_index.json", "taggers/t/model.onnx"] {
+        for file in [
+            "loras/a.safetensors",
+            "loras/people/b.safetensors",
+            "loras/read.me",
+            "diffusers/x/model_index.json",
+            "taggers/t/model.onnx",
+        ] {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();

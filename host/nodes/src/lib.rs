@@ -14,6 +14,7 @@ mod host;
 mod image;
 mod latent;
 mod loaders;
+mod model_list;
 mod plugins;
 mod report;
 mod sampling;
@@ -22,6 +23,7 @@ pub mod types;
 
 pub use codecs::result_cache;
 pub use host::{Host, ModelDirs};
+pub use model_list::ModelEntry;
 pub use plugins::plugin_nodes;
 
 use engine::Node;

@@ -101,8 +101,7 @@ mod tests {
 
     fn spec(n: usize) -> spec::Node {
         let mut spec = crate::builtin()[0].spec().clone();
-        let output =
-            spec::Output { name: "x".into(), socket: Socket::Any, is_list: false, tooltip: None };
+        let output = spec::Output { name: "x".into(), socket: Socket::Any, is_list: false, tooltip: None };
         spec.outputs = vec![output; n];
         spec
     }

@@ -7,4 +7,5 @@ mod save;
 use crate::Make;
 use engine::node;
 
-pub(crate) const NODES: &[Make] = &[node::<report::DatasetReport>, node::<save::SaveDataset>, node::<merge::MergeDatasets>];
+pub(crate) const NODES: &[Make] =
+    &[node::<report::DatasetReport>, node::<save::SaveDataset>, node::<merge::MergeDatasets>];

@@ -93,7 +93,15 @@ fn subsets(dataset: &Dataset) -> BTreeMap<String, (usize, u64)> {
 /// Pictures by shape, and by how much of a person they show where the tags say so.
 fn framing(dataset: &Dataset) -> BTreeMap<String, usize> {
     const SHOTS: [&str; 9] = [
-        "close-up", "portrait", "face", "upper body", "lower body", "cowboy shot", "full body", "wide shot", "head only",
+        "close-up",
+        "portrait",
+        "face",
+        "upper body",
+        "lower body",
+        "cowboy shot",
+        "full body",
+        "wide shot",
+        "head only",
     ];
     let shape = |i: &Item| match f64::from(i.width) / f64::from(i.height.max(1)) {
         r if r > 1.1 => "landscape format",

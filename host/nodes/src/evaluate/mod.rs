@@ -1,3 +1,12 @@
-use crate::Make;
+//! Comparing checkpoints by their scores, and choosing one.
 
-pub(crate) const NODES: &[Make] = &[];
+mod choose;
+mod ranking;
+mod table;
+
+pub(crate) use ranking::goodness;
+
+use crate::Make;
+use engine::node;
+
+pub(crate) const NODES: &[Make] = &[node::<table::EvaluationTable>, node::<choose::ChooseCheckpoint>];

@@ -15,7 +15,10 @@ pub(super) const WIRING: Wiring = Wiring {
     role: Role::DatasetSource,
     before: Vec::new,
     after: || {
-        vec![stop_or_skip("on_broken", "What to do with pictures that cannot be read: stop, or leave them out and say so.")]
+        vec![stop_or_skip(
+            "on_broken",
+            "What to do with pictures that cannot be read: stop, or leave them out and say so.",
+        )]
     },
     outputs: Some(|| output("dataset", "DATASET")),
     run,
@@ -75,9 +78,7 @@ fn check_all(job: &Job, items: Vec<SourceItem>) -> Vec<(String, anyhow::Result<I
     std::thread::scope(|scope| {
         let workers: Vec<_> = items
             .chunks(share)
-            .map(|part| {
-                scope.spawn(move || part.iter().map(|i| (i.id.clone(), check(job, i))).collect::<Vec<_>>())
-            })
+            .map(|part| scope.spawn(move || part.iter().map(|i| (i.id.clone(), check(job, i))).collect::<Vec<_>>()))
             .collect();
         let mut done = Vec::with_capacity(items.len());
         for (worker, part) in workers.into_iter().zip(items.chunks(share)) {

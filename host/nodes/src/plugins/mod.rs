@@ -186,7 +186,8 @@ fn skips(inputs: &Values, name: &str) -> bool {
 
 /// A linked object.
 fn object<T: spec::ObjectType>(inputs: &Values, name: &str) -> anyhow::Result<Arc<T>> {
-    let value = inputs.get(name).ok_or_else(|| anyhow::anyhow!("input `{name}`: expected {}, found nothing", T::SOCKET))?;
+    let value =
+        inputs.get(name).ok_or_else(|| anyhow::anyhow!("input `{name}`: expected {}, found nothing", T::SOCKET))?;
     spec::FromValue::from_value(value).map_err(|e| anyhow::anyhow!("input `{name}`: {e}"))
 }
 

@@ -1,3 +1,8 @@
-use crate::Make;
+//! Training networks.
 
-pub(crate) const NODES: &[Make] = &[];
+mod train_lora;
+
+use crate::Make;
+use engine::node;
+
+pub(crate) const NODES: &[Make] = &[node::<train_lora::TrainLora>];

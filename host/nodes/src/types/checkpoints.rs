@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use spec::ObjectType;
 
-pub use train::{CheckpointFile, LogLine};
+pub use train::{CheckpointFile, Facts, LogLine};
 
 /// A training run's saved networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,16 +11,11 @@ pub struct Checkpoints {
     /// By step; the files lie in the store.
     pub files: Vec<CheckpointFile>,
     pub log: Vec<LogLine>,
-    /// Name and digest of the base that they belong to.
-    pub base: String,
-    pub base_digest: String,
-    /// The tag that calls up what was trained, if there is one.
+    /// The plan, all settings, and the base that they belong to.
+    pub facts: Facts,
+    /// The tag that calls up what was trained; empty if there is none.
     pub trigger: String,
-    /// The settings, all of them.
-    pub config: serde_json::Value,
-    /// What the trainer found: counts, buckets, warnings.
-    pub facts: serde_json::Value,
-    /// Time the training took, in seconds.
+    /// Time of all steps, in seconds.
     pub seconds: f64,
 }
 

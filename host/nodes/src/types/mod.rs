@@ -8,7 +8,7 @@ mod model;
 mod scores;
 mod summary;
 
-pub use checkpoints::{CheckpointFile, Checkpoints, LogLine};
+pub use checkpoints::{CheckpointFile, Checkpoints, Facts, LogLine};
 pub use choice::{Choice, Ranked};
 pub(crate) use grid::CellFacts;
 pub use grid::{Cell, Grid};
