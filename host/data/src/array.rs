@@ -150,7 +150,7 @@ impl Array {
     /// # Errors
     /// The bytes do not fill the shape exactly.
     pub fn from_bytes(shape: Vec<usize>, dtype: Dtype, bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() % dtype.size() != 0 {
+        if !bytes.len().is_multiple_of(dtype.size()) {
             return Err(format!("{} bytes are no whole number of {}-byte elements", bytes.len(), dtype.size()));
         }
         macro_rules! parse {
@@ -186,7 +186,9 @@ impl Array {
         }
         // f64 holds every value of the other types except large i64; those are converted directly.
         let data = match (&self.data, to) {
-            (ArrayData::I64(v), Dtype::U32) => ArrayData::U32(v.iter().map(|x| (*x).clamp(0, u32::MAX.into()) as u32).collect()),
+            (ArrayData::I64(v), Dtype::U32) => {
+                ArrayData::U32(v.iter().map(|x| (*x).clamp(0, u32::MAX.into()) as u32).collect())
+            }
             (ArrayData::I64(v), Dtype::U8) => ArrayData::U8(v.iter().map(|x| (*x).clamp(0, 255) as u8).collect()),
             _ => {
                 let v = self.to_f64();

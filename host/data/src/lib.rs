@@ -24,7 +24,7 @@ pub use crate::image::{
 };
 pub use crate::inference::{Inference, IoDesc, ModelInfo, Session};
 pub use crate::kinds::{
-    CaptionRequest, Captioner, DatasetSource, Evaluator, FilterRequest, Media, Metric, Page, Sample, Score,
-    SourceItem, TagFilter, Verdict,
+    CaptionRequest, Captioner, DatasetSource, Evaluator, FilterRequest, Media, Metric, Page, Sample, Score, SourceItem,
+    TagFilter, Verdict,
 };
 pub use crate::store::{Digest, Store, StoreError};

@@ -17,7 +17,8 @@ pub(crate) fn gradient(width: u32, height: u32) -> Image {
 /// Blocks of random grey, 8×8 pixels each.
 pub(crate) fn noise(width: u32, height: u32, seed: u32) -> Image {
     let block = |x: u32, y: u32| {
-        let mut h = seed.wrapping_mul(0x9e37_79b9) ^ (x / 8).wrapping_mul(0x85eb_ca6b) ^ (y / 8).wrapping_mul(0xc2b2_ae35);
+        let mut h =
+            seed.wrapping_mul(0x9e37_79b9) ^ (x / 8).wrapping_mul(0x85eb_ca6b) ^ (y / 8).wrapping_mul(0xc2b2_ae35);
         h = (h ^ (h >> 15)).wrapping_mul(0x2c1b_3c6d);
         (h ^ (h >> 12)) as u8
     };

@@ -147,9 +147,7 @@ fn is_animated(bytes: &[u8], format: ImageFormat) -> bool {
             image::codecs::gif::GifDecoder::new(source).is_ok_and(|d| d.into_frames().take(2).flatten().count() > 1)
         }
         ImageFormat::WebP => image::codecs::webp::WebPDecoder::new(source).is_ok_and(|d| d.has_animation()),
-        ImageFormat::Png => {
-            image::codecs::png::PngDecoder::new(source).is_ok_and(|d| d.is_apng().unwrap_or_default())
-        }
+        ImageFormat::Png => image::codecs::png::PngDecoder::new(source).is_ok_and(|d| d.is_apng().unwrap_or_default()),
         _ => false,
     }
 }
@@ -225,7 +223,8 @@ mod tests {
     fn the_exif_orientation_is_applied() {
         let jpeg = gradient(32, 16).encode(Codec::Jpeg, 95).unwrap();
         // An APP1 segment with one entry: orientation 6, turn 90° clockwise.
-        let mut exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
+        let mut exif =
+            b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
         let mut turned = jpeg[..2].to_vec();
         turned.append(&mut exif);
         turned.extend_from_slice(&jpeg[2..]);

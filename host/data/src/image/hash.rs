@@ -46,9 +46,7 @@ fn bits(values: impl Iterator<Item = bool>) -> u64 {
 /// The 8×8 lowest frequencies of the DCT-II of a 32×32 plane.
 fn cosine_transform(plane: &[f32]) -> [f32; 64] {
     const N: usize = 32;
-    let basis = |k: usize, x: usize| {
-        (std::f32::consts::PI * k as f32 * (2 * x + 1) as f32 / (2 * N) as f32).cos()
-    };
+    let basis = |k: usize, x: usize| (std::f32::consts::PI * k as f32 * (2 * x + 1) as f32 / (2 * N) as f32).cos();
     // (32, 8): each row reduced to its low frequencies, then each column.
     let rows: Vec<f32> = plane
         .chunks_exact(N)

@@ -201,8 +201,7 @@ fn weights(from: usize, to: usize, kernel: &Kernel) -> Vec<(usize, Vec<i32>)> {
             let center = (x as f64 + 0.5) * scale;
             let first = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(from);
-            let raw: Vec<f64> =
-                (first..end).map(|i| (kernel.weight)((i as f64 - center + 0.5) / stretch)).collect();
+            let raw: Vec<f64> = (first..end).map(|i| (kernel.weight)((i as f64 - center + 0.5) / stretch)).collect();
             let sum: f64 = raw.iter().sum();
             let norm = if sum == 0.0 { 1.0 } else { 1.0 / sum };
             let fixed = raw.iter().map(|w| (w * norm * f64::from(1 << PRECISION)).round() as i32).collect();
