@@ -1,0 +1,74 @@
+//! One file per command.
+
+mod check;
+mod models;
+mod nodes;
+mod plugins;
+mod run;
+
+use crate::cli::{Cli, Command, Models, Source};
+use crate::exit::{Exit, Fail, invalid};
+use anyhow::Context;
+use clap::CommandFactory;
+use graph::Workflow;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Runs the command.
+pub(crate) fn dispatch(cli: &Cli) -> Result<Exit, Fail> {
+    let config = cli.config.as_deref();
+    match &cli.command {
+        Command::Run(args) => run::run(args, config, cli.verbose > 0),
+        Command::Check(args) => check::check(args, config),
+        Command::Nodes(args) => nodes::nodes(args, config),
+        Command::Plugins { command } => plugins::plugins(command, config),
+        Command::Models { command: Models::List { json } } => models::list(*json, config),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "anagama", &mut std::io::stdout());
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+impl Source {
+    /// The workflow's file; none if it comes from stdin.
+    fn file(&self) -> Option<&Path> {
+        Some(self.workflow.as_path()).filter(|p| p.as_os_str() != "-")
+    }
+
+    /// The folder that relative paths in the workflow start from.
+    fn folder(&self, current: &Path) -> PathBuf {
+        let folder = self.file().and_then(|f| current.join(f).parent().map(Path::to_owned));
+        crate::config::clean(&folder.unwrap_or_else(|| current.to_owned()))
+    }
+
+    fn read(&self) -> Result<Workflow, Fail> {
+        let name = self.file().map_or_else(|| "stdin".to_owned(), |f| f.display().to_string());
+        let mut text = String::new();
+        let read = match self.file() {
+            Some(file) => std::fs::read_to_string(file).map(|t| text = t),
+            None => std::io::stdin().read_to_string(&mut text).map(drop),
+        };
+        read.with_context(|| format!("{name}: cannot be read")).map_err(invalid)?;
+        let mut workflow = Workflow::parse(&text).with_context(|| name).map_err(invalid)?;
+        for change in &self.set {
+            workflow.set(change).map_err(invalid)?;
+        }
+        Ok(workflow)
+    }
+}
+
+/// Says every problem on stderr.
+fn say_problems(problems: &graph::Problems) {
+    for problem in &problems.problems {
+        eprintln!("error: {problem}");
+    }
+    let count = problems.problems.len();
+    eprintln!("the workflow has {count} problem{}; nothing ran", if count == 1 { "" } else { "s" });
+}
+
+fn say_warnings(plan: &graph::Plan) {
+    for warning in &plan.warnings {
+        eprintln!("warning: {warning}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Wires the host together: plugins, models, store, nodes, engine.
+
+use crate::config::{Config, Places};
+use crate::exit::{Fail, invalid};
+use anyhow::Context;
+use engine::{Engine, History, Node, Registry, Services};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Plugins and nodes: what `check`, `nodes` and `plugins` need, and `run` begins with.
+pub(crate) struct Host {
+    pub(crate) config: Config,
+    pub(crate) places: Places,
+    pub(crate) models: nodes::ModelDirs,
+    pub(crate) loader: Arc<loader::Loader>,
+    pub(crate) registry: Registry,
+}
+
+/// What one run adds.
+pub(crate) struct RunFolders {
+    pub(crate) out: PathBuf,
+    pub(crate) input: PathBuf,
+    pub(crate) store: Option<PathBuf>,
+}
+
+impl Host {
+    /// Reads the configuration and finds the plugins. Broken plugins are said on stderr and hide no others.
+    pub(crate) fn open(named: Option<&Path>, workflow: Option<&Path>, prefer_native: bool) -> Result<Self, Fail> {
+        let places = Places::from_env()?;
+        let config = Config::find(named, workflow, &places).map_err(invalid)?;
+        match &config.file {
+            Some(file) => tracing::info!("configuration: {}", file.display()),
+            None => tracing::info!("no {} found; using defaults", crate::config::FILE_NAME),
+        }
+        let inference: Arc<dyn data::Inference> = Arc::new(inference::Registry::new(config.models.clone()));
+        let loader = loader::Loader::new(loader::LoaderConfig {
+            plugin_dirs: config.plugins.clone(),
+            cache_dir: config.cache.clone(),
+            lock_file: config.lock.clone(),
+            grants: config.grants.clone(),
+            prefer_native: prefer_native || config.prefer_native,
+            limits: config.limits,
+            inference: Some(inference),
+        })
+        .context("plugins could not be looked for")?;
+        let loader = Arc::new(loader);
+        for problem in loader.problems() {
+            eprintln!("warning: {problem}");
+        }
+        let models = nodes::ModelDirs(config.models.clone());
+        let lists = models.clone();
+        let registry = Registry::new(all_nodes(&loader)).with_lists(Arc::new(move |name| lists.list(name)));
+        Ok(Self { config, places, models, loader, registry })
+    }
+
+    /// An engine for one workflow, with the durations of earlier runs.
+    pub(crate) fn engine(&self, folders: RunFolders, workflow: serde_json::Value) -> Result<RunEngine, Fail> {
+        let root = folders.store.map_or_else(|| self.config.store.clone(), |s| self.places.current.join(s));
+        let store = data::Store::open(&root).with_context(|| format!("store {}", root.display()))?;
+        let store = Arc::new(store);
+        let out = self.places.current.join(folders.out);
+        std::fs::create_dir_all(&out).with_context(|| format!("output folder {} cannot be made", out.display()))?;
+        let host =
+            nodes::Host::new(self.models.clone(), out, folders.input, store.clone(), self.loader.clone(), workflow);
+        let cache = nodes::result_cache(store);
+        let durations = root.join("durations.json");
+        let history = std::fs::read(&durations).ok().and_then(|b| serde_json::from_slice::<History>(&b).ok());
+        let mut engine = Engine::new(self.registry.clone(), Services::new().with(host), Some(cache))
+            .with_history(history.unwrap_or_default());
+        if let Some(threads) = self.config.threads {
+            engine = engine.with_threads(threads);
+        }
+        Ok(RunEngine { engine, durations })
+    }
+}
+
+fn all_nodes(loader: &Arc<loader::Loader>) -> Vec<Arc<dyn Node>> {
+    let mut all = nodes::builtin();
+    all.extend(nodes::plugin_nodes(loader));
+    all
+}
+
+/// An engine that remembers durations in a file.
+pub(crate) struct RunEngine {
+    pub(crate) engine: Engine,
+    durations: PathBuf,
+}
+
+impl RunEngine {
+    /// Durations only make estimates better, so nobody is bothered if they cannot be kept.
+    pub(crate) fn keep_durations(&self) {
+        let keep = || -> anyhow::Result<()> {
+            let part = self.durations.with_extension(format!("json.{}", std::process::id()));
+            std::fs::write(&part, serde_json::to_vec(&self.engine.history())?)?;
+            Ok(std::fs::rename(&part, &self.durations)?)
+        };
+        if let Err(error) = keep() {
+            tracing::info!("{}: {error:#}", self.durations.display());
+        }
+    }
+}
