@@ -122,6 +122,8 @@ pub struct Config {
     pub tag_dropout: f64,
     /// Choose one of `{a|b}` in captions. Default false.
     pub wildcards: bool,
+    /// Take the text states this many layers before the end; 1 is the last. Default 1, some anime bases want 2.
+    pub clip_skip: usize,
     /// Accept images without a caption. Default false.
     pub allow_missing_captions: bool,
 
@@ -192,6 +194,7 @@ impl Default for Config {
             caption_dropout: 0.0,
             tag_dropout: 0.0,
             wildcards: false,
+            clip_skip: 1,
             allow_missing_captions: false,
             save_every_steps: None,
             save_every_epochs: None,
@@ -234,6 +237,7 @@ impl Config {
             ("batch_size", self.batch_size as u64),
             ("gradient_accumulation", self.gradient_accumulation),
             ("state_every", self.state_every),
+            ("clip_skip", self.clip_skip as u64),
             ("steps", self.steps.unwrap_or(1)),
             ("epochs", self.epochs.unwrap_or(1)),
             ("save_every_steps", self.save_every_steps.unwrap_or(1)),

@@ -2,6 +2,7 @@
 
 use crate::losses::Prediction;
 use candle_core::{Device, Result, Tensor};
+use models::Betas;
 
 /// ᾱ for every timestep: how much of the latent is left.
 #[derive(Clone, Debug)]
@@ -10,18 +11,18 @@ pub struct NoiseSchedule {
 }
 
 impl NoiseSchedule {
-    /// Betas whose square roots are evenly spaced («scaled linear»), as in Stable Diffusion 1.x: 0.00085 to 0.012 over
-    /// 1000 timesteps. Computed in f32 as diffusers does.
-    pub fn scaled_linear(start: f64, end: f64, timesteps: usize) -> Self {
-        let (from, to) = (start.sqrt() as f32, end.sqrt() as f32);
-        let step = (to - from) / (timesteps.max(2) - 1) as f32;
+    /// From a family's betas; for SD 1.x their square roots are evenly spaced from √0.00085 to √0.012. Computed in f32 as
+    /// diffusers does.
+    pub fn new(betas: Betas) -> Self {
+        let root = |x: f64| if betas.scaled { x.sqrt() as f32 } else { x as f32 };
+        let (from, to, n) = (root(betas.start), root(betas.end), betas.steps);
+        let step = (to - from) / (n.max(2) - 1) as f32;
         let mut product = 1.0f32;
-        let alphas_cumprod = (0..timesteps)
+        let alphas_cumprod = (0..n)
             .map(|i| {
                 // As torch.linspace: the second half counts from the end.
-                let root =
-                    if i < timesteps / 2 { from + step * i as f32 } else { to - step * (timesteps - 1 - i) as f32 };
-                product *= 1.0 - root * root;
+                let x = if i < n / 2 { from + step * i as f32 } else { to - step * (n - 1 - i) as f32 };
+                product *= 1.0 - if betas.scaled { x * x } else { x };
                 product
             })
             .collect();
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn signal_falls_from_almost_one_to_almost_zero() {
-        let s = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+        let s = NoiseSchedule::new(models::FAMILIES[0].betas);
         assert_eq!(s.len(), 1000);
         assert!((s.alpha_bar(0) - 0.99915).abs() < 1e-6);
         assert!((s.alpha_bar(999) - 0.0046602).abs() < 1e-5, "{}", s.alpha_bar(999));
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn noise_and_v_give_the_latent_back() {
-        let s = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+        let s = NoiseSchedule::new(models::FAMILIES[0].betas);
         let x = Tensor::new(&[[[[0.3f32, -1.2]]]], &Device::Cpu).unwrap();
         let n = Tensor::new(&[[[[1.1f32, 0.4]]]], &Device::Cpu).unwrap();
         let noisy = s.add_noise(&x, &n, &[400]).unwrap();

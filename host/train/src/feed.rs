@@ -114,7 +114,7 @@ impl Feed<'_> {
                 states.push(known.clone());
                 continue;
             }
-            let new = self.text.encode(&self.ids(prompt)?)?.last_hidden.detach();
+            let new = self.text.encode_skipping(&self.ids(prompt)?, self.config.clip_skip)?.detach();
             if self.encoded.len() >= KEPT_PROMPTS {
                 self.encoded.clear();
             }

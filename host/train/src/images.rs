@@ -39,9 +39,6 @@ impl Latents {
 /// How pictures are encoded.
 pub(crate) struct Encoder<'a> {
     pub(crate) vae: &'a Vae,
-    pub(crate) scaling: f64,
-    /// Pixels of a latent's edge.
-    pub(crate) factor: u32,
     /// Identity of the VAE.
     pub(crate) digest: &'a str,
     pub(crate) device: &'a Device,
@@ -122,9 +119,10 @@ impl Encoder<'_> {
         let pixels = Tensor::from_slice(values, array.shape.as_slice(), self.device)?;
         let (mean, logvar) = self.vae.encode(&pixels)?;
         let (_, c, h, w) = mean.dims4()?;
-        let mean = (mean * self.scaling)?.flatten_all()?.to_vec1()?;
-        // Bounds as in diffusers' DiagonalGaussianDistribution.
-        let spread = ((logvar.clamp(-30f32, 20f32)? * 0.5)?.exp()? * self.scaling)?.flatten_all()?.to_vec1()?;
+        let mean = self.vae.scale(&mean)?.flatten_all()?.to_vec1()?;
+        // Bounds as in diffusers' DiagonalGaussianDistribution. A spread is scaled but not shifted.
+        let spread = (logvar.clamp(-30f32, 20f32)? * 0.5)?.exp()?;
+        let spread = (spread * self.vae.config().scaling_factor)?.flatten_all()?.to_vec1()?;
         let moments = Moments { mean, spread, mask: self.masked.then(|| self.mask(image)), shape: (c, h, w) };
         ensure!(
             moments.mean.iter().chain(&moments.spread).all(|v| v.is_finite()),
@@ -135,8 +133,8 @@ impl Encoder<'_> {
 
     /// Mean opacity below each number of the latent, 0..1.
     fn mask(&self, image: &Image) -> Vec<f32> {
-        let (w, f) = ((image.width / self.factor) as usize, self.factor as usize);
-        let h = (image.height / self.factor) as usize;
+        let f = self.vae.config().factor();
+        let (w, h) = (image.width as usize / f, image.height as usize / f);
         if image.format != PixelFormat::Rgba8 {
             return vec![1.0; w * h];
         }

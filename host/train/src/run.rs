@@ -288,8 +288,6 @@ impl<'a> Run<'a> {
         let device = trainer.device();
         let encoder = Encoder {
             vae: &self.base.vae,
-            scaling: self.base.scaling(),
-            factor: self.base.factor(),
             digest: &self.base.digest,
             device: &device,
             store: self.place.cache,
@@ -345,8 +343,8 @@ impl<'a> Run<'a> {
             prediction: trainer.objective.prediction,
             base_name: &self.base.name,
             base_digest: &self.base.digest,
-            architecture: self.base.architecture(),
-            base_version: self.base.version(),
+            architecture: self.base.family.architecture,
+            base_version: self.base.family.base_model_version,
             fingerprint: &self.at.fingerprint,
         };
         let bytes = metadata::file(&facts, step, epoch, &stem, &trainer.trained.entries())?;

@@ -8,7 +8,7 @@ use crate::step::{Objective, Trainer};
 use crate::{Config, losses, optimizers};
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
-use models::{Adapter, Family, Target, TextEncoder, UNet, Vae};
+use models::{Adapter, Betas, Family, Target, TextEncoder, UNet, Vae};
 use sample::rng::TorchCpu;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +20,10 @@ pub struct Base {
     pub text: TextEncoder,
     pub vae: Vae,
     pub family: &'static Family,
+    /// What the UNet outputs.
+    pub prediction: Prediction,
+    /// The noise schedule of its training.
+    pub betas: Betas,
     /// For metadata: the folder's or file's name.
     pub name: String,
     /// Identity of the weights.
@@ -34,9 +38,24 @@ impl Base {
             text: loaded.text.clone(),
             vae: loaded.vae.clone(),
             family: loaded.family,
+            prediction: match loaded.prediction {
+                models::Prediction::Epsilon => Prediction::Epsilon,
+                models::Prediction::Velocity => Prediction::V,
+            },
+            betas: loaded.betas,
             name: name.to_owned(),
             digest: loaded.digest.clone(),
         }
+    }
+}
+
+impl Base {
+    /// What the base needs of its pictures. Each level of the UNet but the last halves the latent.
+    pub fn needs(&self) -> Needs {
+        let halvings = self.unet.config().block_out_channels.len().saturating_sub(1);
+        let step = (self.vae.config().factor() << halvings) as u32;
+        let sample = self.unet.config().sample_size.map(|n| (n * self.vae.config().factor()) as u32);
+        Needs { resolution: sample.unwrap_or(self.family.side as u32), step }
     }
 }
 
@@ -60,7 +79,12 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     };
     let mut text = base.text.clone();
     if config.train_text_encoder {
-        let targets = base.text.targets().into_iter().filter(|t| config.targets.text(&t.path)).collect();
+        let targets = base.text.targets().into_iter().filter(|t| config.targets.text(&t.path));
+        // Layers that the states skip would never get a gradient.
+        let used = base.text.config().num_hidden_layers.saturating_sub(config.clip_skip - 1);
+        let skipped: Vec<String> =
+            (used..base.text.config().num_hidden_layers).map(|i| format!(".layers.{i}.")).collect();
+        let targets = targets.filter(|t| !skipped.iter().any(|s| t.path.contains(s.as_str()))).collect();
         text = text.with_adapters(&attach(targets, Part::TextEncoder)?)?;
     }
     let mut unet = base.unet.clone();
@@ -74,13 +98,14 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     let mut trainer = Trainer::new(unet, text, trained, optimizer, objective(config, base)?);
     trainer.max_grad_norm = config.max_grad_norm;
     trainer.accumulation = config.gradient_accumulation;
+    trainer.clip_skip = config.clip_skip;
     Ok(trainer)
 }
 
 fn objective(config: &Config, base: &Base) -> Result<Objective> {
     Ok(Objective {
-        noise: NoiseSchedule::scaled_linear(0.00085, 0.012, 1000),
-        prediction: config.prediction.unwrap_or_else(|| base.prediction()),
+        noise: NoiseSchedule::new(base.betas),
+        prediction: config.prediction.unwrap_or(base.prediction),
         loss: losses::find(&config.loss)?,
         huber_c: config.huber_c,
         huber_schedule: config.huber_schedule,

@@ -64,6 +64,8 @@ pub struct Trainer {
     pub max_grad_norm: f64,
     /// Batches of one optimizer step.
     pub accumulation: u64,
+    /// Layers before the text encoder's end that the states are taken from; 1 is the last.
+    pub clip_skip: usize,
     /// Sum of the gradients since the last update, in the order of the trained tensors.
     grads: Vec<Vec<f32>>,
 }
@@ -78,14 +80,14 @@ impl Trainer {
         objective: Objective,
     ) -> Self {
         let grads = trained.params.iter().map(|p| vec![0.0; p.values.len()]).collect();
-        Self { unet, text, trained, optimizer, objective, max_grad_norm: 1.0, accumulation: 1, grads }
+        Self { unet, text, trained, optimizer, objective, max_grad_norm: 1.0, accumulation: 1, clip_skip: 1, grads }
     }
 
     /// The losses of a batch as a tensor to go backward from, and as numbers.
     pub fn forward(&self, batch: &Batch) -> Result<(Tensor, Losses)> {
         let context = match &batch.text {
             Text::States(states) => states.clone(),
-            Text::Ids(ids) => self.text.encode(ids)?.last_hidden,
+            Text::Ids(ids) => self.text.encode_skipping(ids, self.clip_skip)?,
         };
         let o = &self.objective;
         let noisy = o.noise.add_noise(&batch.latents, &batch.noise, &batch.timesteps)?;

@@ -3,7 +3,7 @@
 use super::{Built, Network, Shape};
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
-use models::{Adapter, LoraRef, Target, TargetKind, ops};
+use models::{Adapter, LoraRef, Target, TargetKind};
 use sample::rng::TorchCpu;
 use std::sync::Arc;
 
@@ -49,13 +49,6 @@ struct Lora {
 }
 
 impl Adapter for Lora {
-    fn apply(&self, x: &Tensor, base: Tensor) -> candle_core::Result<Tensor> {
-        let flat = |v: &Var| if v.rank() == 4 { v.flatten_from(1) } else { Ok(v.as_tensor().clone()) };
-        // (…, in) → (…, rank) → (…, out)
-        let through = ops::linear(&ops::linear(x, &flat(&self.down)?, None)?, &flat(&self.up)?, None)?;
-        base + (through * self.scale)?
-    }
-
     fn as_lora(&self) -> Option<LoraRef<'_>> {
         Some(LoraRef { down: &self.down, up: &self.up, scale: self.scale })
     }

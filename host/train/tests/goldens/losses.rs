@@ -5,7 +5,7 @@ use train::losses::{HuberSchedule, find, find_weighting};
 use train::{LOSSES, Prediction};
 
 fn schedule() -> NoiseSchedule {
-    NoiseSchedule::scaled_linear(0.00085, 0.012, 1000)
+    NoiseSchedule::new(models::FAMILIES[0].betas)
 }
 
 #[test]

@@ -2,13 +2,8 @@ use crate::reference::{Tensors, off};
 use train::optimizers::{Settings, find};
 
 /// Files whose rule is a row here, and the row.
-const FILES: &[(&str, &str)] = &[
-    ("adamw", "adamw"),
-    ("adamw_b", "adamw"),
-    ("adam_l2", "adam"),
-    ("lion", "lion"),
-    ("sgd_nesterov", "sgd"),
-];
+const FILES: &[(&str, &str)] =
+    &[("adamw", "adamw"), ("adamw_b", "adamw"), ("adam_l2", "adam"), ("lion", "lion"), ("sgd_nesterov", "sgd")];
 
 #[test]
 fn every_step_of_every_optimizer_equals_torch() {
@@ -33,8 +28,7 @@ fn every_step_of_every_optimizer_equals_torch() {
         let grads: Vec<Vec<f32>> = keys.iter().map(|k| inputs.f32s(&format!("grad.{k}"))).collect();
         for step in 0..steps {
             let mut slices: Vec<&mut [f32]> = params.iter_mut().map(Vec::as_mut_slice).collect();
-            let grads: Vec<&[f32]> =
-                grads.iter().zip(&lengths).map(|(g, &n)| &g[step * n..(step + 1) * n]).collect();
+            let grads: Vec<&[f32]> = grads.iter().zip(&lengths).map(|(g, &n)| &g[step * n..(step + 1) * n]).collect();
             optimizer.step(&mut slices, &grads, &vec![number("lr", 0.0); keys.len()]);
             for (key, param) in keys.iter().zip(&params) {
                 let name = format!("step{}.{key}", step + 1);
