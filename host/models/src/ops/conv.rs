@@ -1,0 +1,304 @@
+//! 2-d convolutions on channels-last images, frozen and trainable. No im2col: each output row of the product reads its
+//! shifted inputs where they lie. The input's gradient is again such a product, one for each phase of the stride.
+
+use super::frozen::Frozen;
+use super::gemm::{Output, Product, Right, Stretch, multiply_transposed};
+use super::values::{self, read};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use std::sync::Arc;
+
+/// How a kernel walks over an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Pixels from one output to the next, both ways.
+    pub stride: usize,
+    /// Zeros added at the top and left.
+    pub before: usize,
+    /// Zeros added at the bottom and right.
+    pub after: usize,
+}
+
+impl Window {
+    /// The same padding on all sides.
+    pub const fn new(stride: usize, padding: usize) -> Window {
+        Window { stride, before: padding, after: padding }
+    }
+}
+
+/// Convolves `x` (b, h, w, in) with a frozen layer → (b, h', w', out).
+pub fn conv2d_frozen(x: &Tensor, layer: &Arc<Frozen>, window: Window) -> Result<Tensor> {
+    let geometry = Geometry::new(x.dims(), layer.kernel(), layer.inp(), layer.out(), window)?;
+    if geometry.is_linear() {
+        return super::linear_frozen(x, layer);
+    }
+    x.contiguous()?.apply_op1(FrozenConv { layer: layer.clone(), geometry })
+}
+
+/// Convolves `x` (b, h, w, in) with a weight (out, in, kh, kw) that may be trained, and adds a bias (out).
+pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, window: Window) -> Result<Tensor> {
+    let (out, inp, kh, kw) = weight.dims4()?;
+    let geometry = Geometry::new(x.dims(), (kh, kw), inp, out, window)?;
+    let y = x.contiguous()?.apply_op2(&weight.contiguous()?, TrainableConv { geometry })?;
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Geometry {
+    b: usize,
+    h: usize,
+    w: usize,
+    kh: usize,
+    kw: usize,
+    inp: usize,
+    out: usize,
+    oh: usize,
+    ow: usize,
+    window: Window,
+}
+
+impl Geometry {
+    fn new(dims: &[usize], (kh, kw): (usize, usize), inp: usize, out: usize, window: Window) -> Result<Geometry> {
+        let &[b, h, w, c] = dims else { bail!("expected an image (b, h, w, {inp}), found {dims:?}") };
+        if c != inp {
+            bail!("expected an image of {inp} channels (b, h, w, {inp}), found {dims:?}");
+        }
+        let pad = window.before + window.after;
+        if window.stride == 0 || h + pad < kh || w + pad < kw {
+            bail!("an image of {h}×{w} is too small for a {kh}×{kw} kernel with {window:?}");
+        }
+        let (oh, ow) = ((h + pad - kh) / window.stride + 1, (w + pad - kw) / window.stride + 1);
+        Ok(Geometry { b, h, w, kh, kw, inp, out, oh, ow, window })
+    }
+
+    fn is_linear(&self) -> bool {
+        (self.kh, self.kw) == (1, 1) && self.window == Window::new(1, 0)
+    }
+
+    /// The input pixel that `tap` of output pixel (oy, ox) reads, if it is not padding.
+    fn source(&self, oy: usize, ox: usize, tap: usize) -> Option<(usize, usize)> {
+        let y = (oy * self.window.stride + tap / self.kw).checked_sub(self.window.before)?;
+        let x = (ox * self.window.stride + tap % self.kw).checked_sub(self.window.before)?;
+        (y < self.h && x < self.w).then_some((y, x))
+    }
+
+    fn forward(&self, x: &[f32], layer: &Frozen) -> Vec<f32> {
+        let taps = self.kh * self.kw;
+        let zeros = vec![0.0; self.inp];
+        let mut out = vec![0.0; self.b * self.oh * self.ow * self.out];
+        let stretches: Vec<_> =
+            (0..taps).map(|t| Stretch { len: self.inp, right: Right::Packed(layer.forward(), t * self.inp) }).collect();
+        let m = self.b * self.oh * self.ow;
+        let product =
+            Product { m, n: self.out, stretches: &stretches, alpha: 1.0, bias: layer.bias(), accumulate: false };
+        let place = Output::new(&mut out);
+        // SAFETY: each stretch reads `inp` floats of a pixel or of the zeros; each row has its own output pixel.
+        unsafe {
+            product.run(|i, row| {
+                let (b, oy, ox) = (i / (self.oh * self.ow), i / self.ow % self.oh, i % self.ow);
+                for tap in 0..taps {
+                    row.left(
+                        tap,
+                        match self.source(oy, ox, tap) {
+                            Some((y, px)) => &x[((b * self.h + y) * self.w + px) * self.inp..][..self.inp],
+                            None => &zeros,
+                        },
+                    );
+                }
+                row.out(place, i * self.out, self.out);
+            });
+        }
+        out
+    }
+
+    /// The gradient of the input, from the gradient of the output.
+    fn backward(&self, grad: &[f32], layer: &Frozen) -> Vec<f32> {
+        let (s, before) = (self.window.stride, self.window.before);
+        let zeros = vec![0.0; self.out];
+        let mut dx = vec![0.0; self.b * self.h * self.w * self.inp];
+        let place = Output::new(&mut dx);
+        // Input rows y with the same (y + before) mod stride are reached by the same rows of the kernel.
+        for (py, px) in (0..s).flat_map(|py| (0..s).map(move |px| (py, px))) {
+            let taps: Vec<usize> =
+                (0..self.kh * self.kw).filter(|t| t / self.kw % s == py && t % self.kw % s == px).collect();
+            let (y0, x0) = ((py + s - before % s) % s, (px + s - before % s) % s);
+            let (rows, columns) = (self.h.saturating_sub(y0).div_ceil(s), self.w.saturating_sub(x0).div_ceil(s));
+            let stretches: Vec<_> = taps
+                .iter()
+                .map(|t| Stretch { len: self.out, right: Right::Packed(layer.backward(), t * self.out) })
+                .collect();
+            let m = self.b * rows * columns;
+            let product = Product { m, n: self.inp, stretches: &stretches, alpha: 1.0, bias: None, accumulate: false };
+            // SAFETY: each stretch reads `out` floats of a pixel or of the zeros; each row has its own input pixel.
+            unsafe {
+                product.run(|i, row| {
+                    let (b, y, x) = (i / (rows * columns), i / columns % rows * s + y0, i % columns * s + x0);
+                    for (index, tap) in taps.iter().enumerate() {
+                        let oy = (y + before).checked_sub(tap / self.kw).map(|y| y / s).filter(|&y| y < self.oh);
+                        let ox = (x + before).checked_sub(tap % self.kw).map(|x| x / s).filter(|&x| x < self.ow);
+                        row.left(
+                            index,
+                            match (oy, ox) {
+                                (Some(oy), Some(ox)) => {
+                                    &grad[((b * self.oh + oy) * self.ow + ox) * self.out..][..self.out]
+                                }
+                                _ => &zeros,
+                            },
+                        );
+                    }
+                    row.out(place, ((b * self.h + y) * self.w + x) * self.inp, self.inp);
+                });
+            }
+        }
+        dx
+    }
+
+    /// The inputs that each output pixel sees: (b·oh·ow, kh·kw·in).
+    fn patches(&self, x: &[f32]) -> Vec<f32> {
+        let (taps, c) = (self.kh * self.kw, self.inp);
+        let mut out = vec![0.0; self.b * self.oh * self.ow * taps * c];
+        values::in_chunks(&mut out, taps * c, |first, out| {
+            let i = first / (taps * c);
+            let (b, oy, ox) = (i / (self.oh * self.ow), i / self.ow % self.oh, i % self.ow);
+            for (tap, out) in out.chunks_exact_mut(c).enumerate() {
+                if let Some((y, px)) = self.source(oy, ox, tap) {
+                    out.copy_from_slice(&x[((b * self.h + y) * self.w + px) * c..][..c]);
+                }
+            }
+        });
+        out
+    }
+
+    fn output_shape(&self) -> (usize, usize, usize, usize) {
+        (self.b, self.oh, self.ow, self.out)
+    }
+}
+
+struct FrozenConv {
+    layer: Arc<Frozen>,
+    geometry: Geometry,
+}
+
+impl CustomOp1 for FrozenConv {
+    fn name(&self) -> &'static str {
+        "conv2d-frozen"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let out = self.geometry.forward(values::of(x, layout)?, &self.layer);
+        Ok(values::storage(out, self.geometry.output_shape()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        read!(grad as g);
+        Ok(Some(values::tensor(self.geometry.backward(g, &self.layer), x.shape())?))
+    }
+}
+
+struct TrainableConv {
+    geometry: Geometry,
+}
+
+impl CustomOp2 for TrainableConv {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let weight = values::of(weight, weight_layout)?.to_vec();
+        let layer = Frozen::new(&values::tensor(weight, weight_layout.shape())?, None)?;
+        let out = self.geometry.forward(values::of(x, layout)?, &layer);
+        Ok(values::storage(out, self.geometry.output_shape()))
+    }
+
+    fn bwd(&self, x: &Tensor, weight: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let g = &self.geometry;
+        read!(x as xs, grad as gs);
+        let dx = if x.track_op() {
+            Some(values::tensor(g.backward(gs, &Frozen::new(weight, None)?), x.shape())?)
+        } else {
+            None
+        };
+        let dw = if weight.track_op() {
+            let (m, taps) = (g.b * g.oh * g.ow, g.kh * g.kw);
+            let dw = multiply_transposed(gs, &g.patches(xs), m, g.out, taps * g.inp, 1.0);
+            let dw = values::tensor(dw, (g.out, g.kh, g.kw, g.inp))?;
+            Some(dw.permute((0, 3, 1, 2))?.contiguous()?)
+        } else {
+            None
+        };
+        Ok((dx, dw))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{gradients_match, random};
+
+    fn composed(x: &Tensor, w: &Tensor, b: &Tensor, window: Window) -> Result<Tensor> {
+        let x = x.permute((0, 3, 1, 2))?;
+        let x = x.pad_with_zeros(2, window.before, window.after)?.pad_with_zeros(3, window.before, window.after)?;
+        let y = x.contiguous()?.conv2d(w, 0, window.stride, 1, 1)?;
+        y.permute((0, 2, 3, 1))?.broadcast_add(b)
+    }
+
+    #[test]
+    fn convolutions_match_candle_in_value_and_gradients() -> Result<()> {
+        let windows = [
+            (3, Window::new(1, 1)),
+            (3, Window::new(2, 1)),
+            (3, Window { stride: 2, before: 0, after: 1 }),
+            (1, Window::new(1, 0)),
+            (1, Window::new(2, 0)),
+            (4, Window::new(3, 2)),
+        ];
+        for (k, window) in windows {
+            for (h, w) in [(8, 8), (7, 5)] {
+                let args = [random((2, h, w, 5), 1)?, random((18, 5, k, k), 2)?, random(18, 3)?];
+                gradients_match(
+                    &args,
+                    |a| conv2d(&a[0], &a[1], Some(&a[2]), window),
+                    |a| composed(&a[0], &a[1], &a[2], window),
+                )?;
+                let layer = Arc::new(Frozen::new(&args[1], Some(&args[2]))?);
+                gradients_match(
+                    &args[..1],
+                    |a| conv2d_frozen(&a[0], &layer, window),
+                    |a| composed(&a[0], &args[1], &args[2], window),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn strided_inputs_are_made_contiguous() -> Result<()> {
+        let (w, b) = (random((4, 3, 3, 3), 2)?, random(4, 3)?);
+        let layer = Arc::new(Frozen::new(&w, Some(&b))?);
+        gradients_match(
+            &[random((2, 3, 6, 6), 1)?],
+            |a| conv2d_frozen(&a[0].permute((0, 2, 3, 1))?, &layer, Window::new(1, 1)),
+            |a| composed(&a[0].permute((0, 2, 3, 1))?, &w, &b, Window::new(1, 1)),
+        )
+    }
+
+    #[test]
+    fn impossible_shapes_are_errors() -> Result<()> {
+        let layer = Arc::new(Frozen::new(&random((4, 3, 3, 3), 2)?, None)?);
+        assert!(conv2d_frozen(&random((1, 4, 4, 2), 1)?, &layer, Window::new(1, 1)).is_err());
+        assert!(conv2d_frozen(&random((1, 2, 2, 3), 1)?, &layer, Window::new(1, 0)).is_err());
+        assert!(conv2d_frozen(&random((4, 4, 3), 1)?, &layer, Window::new(1, 1)).is_err());
+        Ok(())
+    }
+}

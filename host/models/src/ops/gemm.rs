@@ -1,0 +1,345 @@
+//! Products of whole matrices out of [`kernel`] tiles, in parallel, with results that do not depend on the number of
+//! threads: each output is one sum in a fixed order, whoever computes it.
+
+use super::kernel::{self, Finish, LANES, PANEL, ROWS, Run};
+use rayon::prelude::*;
+
+/// 64-byte aligned floats, so that a vector load never straddles cache lines.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LANES]);
+
+/// A right side (k, n) cut into panels of 32 columns (the last of 16 if that is enough), each stored row by row.
+pub(crate) struct Packed {
+    lines: Vec<Line>,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+}
+
+impl Packed {
+    /// Packs a right side given by `value(k, n)`.
+    pub(crate) fn new(k: usize, n: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Packed {
+        let mut lines = vec![Line([0.0; LANES]); k * n.div_ceil(LANES)];
+        let fill = |(panel, lines): (usize, &mut [Line])| {
+            let first = panel * PANEL;
+            let per_row = (n - first).min(PANEL).div_ceil(LANES);
+            for (row, lines) in lines.chunks_exact_mut(per_row).enumerate() {
+                for (v, line) in lines.iter_mut().enumerate() {
+                    let start = first + v * LANES;
+                    for (lane, out) in line.0.iter_mut().enumerate().take(n - start) {
+                        *out = value(row, start + lane);
+                    }
+                }
+            }
+        };
+        if k == 0 || n == 0 {
+            return Packed { lines, k, n };
+        }
+        let per_panel = k * (PANEL / LANES);
+        if k * n > 1 << 16 {
+            lines.par_chunks_mut(per_panel).enumerate().for_each(fill);
+        } else {
+            lines.chunks_mut(per_panel).enumerate().for_each(fill);
+        }
+        Packed { lines, k, n }
+    }
+
+    /// Packs a row-major (k, n) right side whose rows are `stride` floats apart.
+    pub(crate) fn rows(k: usize, n: usize, values: &[f32], stride: usize) -> Packed {
+        Packed::new(k, n, |k, n| values[k * stride + n])
+    }
+
+    /// Packs the transpose of a row-major (n, k) matrix whose rows are `stride` floats apart.
+    pub(crate) fn transposed(k: usize, n: usize, values: &[f32], stride: usize) -> Packed {
+        Packed::new(k, n, |k, n| values[n * stride + k])
+    }
+
+    /// The value at row `k`, column `n`.
+    pub(crate) fn get(&self, k: usize, n: usize) -> f32 {
+        let first = n / PANEL * PANEL;
+        let per_row = (self.n - first).min(PANEL).div_ceil(LANES);
+        let lane = n - first;
+        self.lines[first / LANES * self.k + k * per_row + lane / LANES].0[lane % LANES]
+    }
+}
+
+/// A right side of a product.
+#[derive(Clone, Copy)]
+pub(crate) enum Right<'a> {
+    /// Packed panels, of which the rows from the given one on are used.
+    Packed(&'a Packed, usize),
+    /// A row-major matrix as it lies, rows `stride` floats apart; its columns are a multiple of 16.
+    Plain(&'a [f32], usize),
+}
+
+/// One stretch of the reduction: `len` products with a right side.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch<'a> {
+    pub(crate) len: usize,
+    pub(crate) right: Right<'a>,
+}
+
+/// What one product computes; the left side and the output's place are given row by row.
+pub(crate) struct Product<'a> {
+    /// Rows.
+    pub(crate) m: usize,
+    /// Columns.
+    pub(crate) n: usize,
+    /// The reduction, in order.
+    pub(crate) stretches: &'a [Stretch<'a>],
+    /// Factor on the sums.
+    pub(crate) alpha: f32,
+    /// Added to every row.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Whether the sums are added to what the output holds.
+    pub(crate) accumulate: bool,
+}
+
+/// Where one row's left sides begin, one for each stretch, and where its output goes.
+pub(crate) struct Row<'t> {
+    left: &'t mut [*const f32],
+    out: &'t mut *mut f32,
+}
+
+impl Row<'_> {
+    /// The left side of stretch `index` is the beginning of `values`.
+    pub(crate) fn left(&mut self, index: usize, values: &[f32]) {
+        self.left[index * ROWS] = values.as_ptr();
+    }
+
+    /// The output is `columns` floats from `at` on.
+    pub(crate) fn out(&mut self, out: Output, at: usize, columns: usize) {
+        assert!(at + columns <= out.len, "a row of the output lies outside of it");
+        *self.out = out.start.wrapping_add(at);
+    }
+}
+
+/// An output that several threads write, each its own rows and columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    start: *mut f32,
+    len: usize,
+}
+
+// SAFETY: tasks write disjoint rows and columns, which `Product::run` asks of `row`.
+unsafe impl Send for Output {}
+// SAFETY: as above.
+unsafe impl Sync for Output {}
+
+impl Output {
+    pub(crate) fn new(values: &mut [f32]) -> Output {
+        Output { start: values.as_mut_ptr(), len: values.len() }
+    }
+
+    /// `count` floats from `at` on.
+    ///
+    /// # Safety
+    /// The output outlives the slice, and nobody else uses these floats meanwhile.
+    pub(crate) unsafe fn part<'a>(self, at: usize, count: usize) -> &'a mut [f32] {
+        assert!(at + count <= self.len, "a part of the output lies outside of it");
+        // SAFETY: within the output, as asserted; the rest is the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), count) }
+    }
+}
+
+/// Products below this many multiplications are not worth waking a thread.
+const SERIAL: usize = 1 << 18;
+/// Tiles of rows that share a panel while it is in the cache.
+const TILES: usize = 16;
+
+impl Product<'_> {
+    /// Computes the product, on all threads where it is large enough.
+    ///
+    /// # Safety
+    /// For each row below `m`, `row` sets the left side of every stretch to at least `len` floats and the output to `n`
+    /// floats that stay valid during the call; different rows get different outputs.
+    pub(crate) unsafe fn run(&self, row: impl Fn(usize, &mut Row<'_>) + Sync) {
+        let tiles = self.m.div_ceil(ROWS);
+        let panels = self.n.div_ceil(PANEL);
+        let depth: usize = self.stretches.iter().map(|s| s.len).sum();
+        if self.m * self.n * depth < SERIAL || rayon::current_num_threads() == 1 {
+            // SAFETY: passed on from the caller.
+            unsafe { self.block(0..self.m, 0..panels, &row) };
+            return;
+        }
+        let per_task = tiles.div_ceil(8).clamp(1, TILES);
+        let row_tasks = tiles.div_ceil(per_task);
+        let column_tasks = if row_tasks >= 6 { 1 } else { panels.min(8usize.div_ceil(row_tasks)) };
+        let panels_each = panels.div_ceil(column_tasks);
+        (0..row_tasks * column_tasks).into_par_iter().for_each(|task| {
+            let (rows, columns) = (task / column_tasks, task % column_tasks);
+            let rows = rows * per_task * ROWS..((rows + 1) * per_task * ROWS).min(self.m);
+            let columns = (columns * panels_each).min(panels)..((columns + 1) * panels_each).min(panels);
+            // SAFETY: passed on from the caller; tasks differ in their rows or in their columns.
+            unsafe { self.block(rows, columns, &row) };
+        });
+    }
+
+    /// Computes the product on this thread.
+    ///
+    /// # Safety
+    /// As [`Product::run`].
+    pub(crate) unsafe fn run_here(&self, row: impl Fn(usize, &mut Row<'_>)) {
+        let panels = self.n.div_ceil(PANEL);
+        for first in (0..self.m).step_by(TILES * ROWS) {
+            // SAFETY: passed on from the caller.
+            unsafe { self.block(first..(first + TILES * ROWS).min(self.m), 0..panels, &row) };
+        }
+    }
+
+    /// # Safety
+    /// As [`Product::run`].
+    unsafe fn block(
+        &self,
+        rows: std::ops::Range<usize>,
+        panels: std::ops::Range<usize>,
+        row: &impl Fn(usize, &mut Row<'_>),
+    ) {
+        let count = self.stretches.len();
+        let tiles = rows.len().div_ceil(ROWS);
+        let mut left = vec![std::ptr::null::<f32>(); tiles * count * ROWS];
+        let mut out = vec![[std::ptr::null_mut::<f32>(); ROWS]; tiles];
+        for index in rows.clone() {
+            let (tile, r) = ((index - rows.start) / ROWS, (index - rows.start) % ROWS);
+            // Without stretches there is nothing on the left, and the product is the bias.
+            let left = left.get_mut(tile * count * ROWS + r..).unwrap_or_default();
+            row(index, &mut Row { left, out: &mut out[tile][r] });
+        }
+        let mut runs = Vec::with_capacity(count);
+        for panel in panels {
+            let first = panel * PANEL;
+            let columns = (self.n - first).min(PANEL);
+            runs.clear();
+            runs.extend(self.stretches.iter().map(|s| s.run(first, columns)));
+            let bias = self.bias.map_or(std::ptr::null(), |bias| bias[first..first + columns].as_ptr());
+            let finish = Finish { alpha: self.alpha, bias, accumulate: self.accumulate };
+            for (tile, out) in out.iter().enumerate() {
+                let height = (rows.len() - tile * ROWS).min(ROWS);
+                let mut here = *out;
+                for at in &mut here[..height] {
+                    *at = at.wrapping_add(first);
+                }
+                // SAFETY: `row` has set pointers for `height` rows; `Stretch::run` checks the right side.
+                unsafe { kernel::tile(height, columns, &runs, &left[tile * count * ROWS..], &here, finish) };
+            }
+        }
+    }
+}
+
+impl Stretch<'_> {
+    /// The pointers for the panel that begins at column `first`.
+    fn run(&self, first: usize, columns: usize) -> Run {
+        let wide = columns.next_multiple_of(LANES);
+        match self.right {
+            Right::Packed(packed, from) => {
+                assert!(from + self.len <= packed.k && first + columns <= packed.n, "right side too small");
+                let line = first / LANES * packed.k + from * (wide / LANES);
+                Run { len: self.len, right: packed.lines[line..].as_ptr().cast(), step: wide }
+            }
+            Right::Plain(values, stride) => {
+                let end = if self.len == 0 { 0 } else { (self.len - 1) * stride + first + wide };
+                assert!(end <= values.len(), "right side too small");
+                Run { len: self.len, right: values[first..].as_ptr(), step: stride }
+            }
+        }
+    }
+}
+
+/// `out (m, n) = alpha · left (m, k) · right + bias`, all row-major and dense.
+pub(crate) fn multiply(
+    out: &mut [f32],
+    left: &[f32],
+    m: usize,
+    k: usize,
+    n: usize,
+    right: Right<'_>,
+    alpha: f32,
+    bias: Option<&[f32]>,
+) {
+    assert!(left.len() >= m * k && out.len() >= m * n, "matrices smaller than said");
+    let product = Product { m, n, stretches: &[Stretch { len: k, right }], alpha, bias, accumulate: false };
+    let place = Output::new(out);
+    // SAFETY: each row has k floats on the left and its own n floats of the output, as asserted.
+    unsafe {
+        product.run(|i, row| {
+            row.left(0, &left[i * k..(i + 1) * k]);
+            row.out(place, i * n, n);
+        });
+    }
+}
+
+/// `leftᵀ (m, k) · right (k, n)` for `left` (k, m) and `right` (k, n), both row-major: the form of a weight's gradient.
+/// Returns (m, n).
+pub(crate) fn multiply_transposed(left: &[f32], right: &[f32], k: usize, m: usize, n: usize, alpha: f32) -> Vec<f32> {
+    let across = transpose(left, k, m);
+    let mut out = vec![0.0; m * n];
+    if n % LANES == 0 && n > 0 {
+        multiply(&mut out, &across, m, k, n, Right::Plain(right, n), alpha, None);
+    } else {
+        let packed = Packed::rows(k, n, right, n);
+        multiply(&mut out, &across, m, k, n, Right::Packed(&packed, 0), alpha, None);
+    }
+    out
+}
+
+/// The transpose (columns, rows) of a row-major matrix (rows, columns).
+pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    const BLOCK: usize = 16;
+    let mut out = vec![0.0; rows * columns];
+    for r0 in (0..rows).step_by(BLOCK) {
+        for c0 in (0..columns).step_by(BLOCK) {
+            for r in r0..(r0 + BLOCK).min(rows) {
+                for c in c0..(c0 + BLOCK).min(columns) {
+                    out[c * rows + r] = values[r * columns + c];
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| (((i + seed) * 7919 % 1009) as f32 - 504.0) / 504.0).collect()
+    }
+
+    #[test]
+    fn products_match_the_definition_in_any_size() {
+        for (m, k, n) in [(1, 1, 1), (5, 3, 40), (13, 17, 33), (77, 40, 77), (200, 64, 96), (30, 100, 300)] {
+            let (left, right) = (values(m * k, 1), values(k * n, 2));
+            let bias = values(n, 3);
+            let mut out = vec![0.0; m * n];
+            let packed = Packed::rows(k, n, &right, n);
+            multiply(&mut out, &left, m, k, n, Right::Packed(&packed, 0), 2.0, Some(&bias));
+            let flipped = Packed::transposed(k, n, &transpose(&right, k, n), k);
+            for i in 0..m {
+                for j in 0..n {
+                    let want: f32 = (0..k).map(|t| left[i * k + t] * right[t * n + j]).sum::<f32>() * 2.0 + bias[j];
+                    assert!((out[i * n + j] - want).abs() < 1e-3, "{m} {k} {n}");
+                }
+            }
+            assert!((0..k).all(|i| (0..n).all(|j| packed.get(i, j) == right[i * n + j])));
+            assert!((0..k).all(|i| (0..n).all(|j| flipped.get(i, j) == right[i * n + j])));
+            let gradient = multiply_transposed(&transpose(&left, m, k), &right, k, m, n, 2.0);
+            let worst = out.iter().enumerate().map(|(i, o)| (o - bias[i % n] - gradient[i]).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{worst}");
+        }
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        let (m, k, n) = (150, 90, 130);
+        let (left, right) = (values(m * k, 1), values(k * n, 2));
+        let packed = Packed::rows(k, n, &right, n);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut out = vec![0.0; m * n];
+            pool.install(|| multiply(&mut out, &left, m, k, n, Right::Packed(&packed, 0), 1.0, None));
+            out
+        };
+        assert_eq!(run(1), run(3));
+    }
+}

@@ -1,0 +1,31 @@
+//! Tensor operations of the networks, each with its backward pass, on f32 tensors on the CPU.
+//!
+//! Images are channels-last here, (b, h, w, c), and tokens (b, n, c): a 1×1 convolution is then a [`linear`] layer, and
+//! every matrix product reads its inputs where they lie. Weights in a [`Frozen`] get no gradient.
+
+mod activation;
+mod attention;
+mod conv;
+mod frozen;
+mod gemm;
+mod group_norm;
+mod kernel;
+mod layer_norm;
+mod layout;
+mod linear;
+mod math;
+mod resample;
+mod simd;
+#[cfg(test)]
+mod testing;
+mod values;
+
+pub use activation::{geglu, gelu, quick_gelu, silu};
+pub use attention::{Mask, attention};
+pub use conv::{Window, conv2d, conv2d_frozen};
+pub use frozen::Frozen;
+pub use group_norm::group_norm;
+pub use layer_norm::layer_norm;
+pub use layout::{add_channels, channels_first, channels_last, concat_channels};
+pub use linear::{linear, linear_frozen, linear_lora};
+pub use resample::upsample_nearest;

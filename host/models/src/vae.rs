@@ -1,0 +1,301 @@
+//! AutoencoderKL: images to latents and back (Rombach et al. 2022, arXiv:2112.10752), as in diffusers.
+
+use crate::config::Json;
+use crate::error::{Error, Result};
+use crate::layers::{LayerId, Layers};
+use crate::ops::{self, Mask, Window};
+use crate::resnet::{Resnet, Shape};
+use crate::weights::{Build, Norm, Part};
+use candle_core::Tensor;
+use std::sync::Arc;
+
+/// The shape of an AutoencoderKL. Field names follow diffusers' `config.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VaeConfig {
+    /// Channels of an image.
+    pub in_channels: usize,
+    /// Channels of the decoded image.
+    pub out_channels: usize,
+    /// Channels of a latent.
+    pub latent_channels: usize,
+    /// Channels of each level, from the largest image to the smallest.
+    pub block_out_channels: Vec<usize>,
+    /// Residual blocks of each level of the encoder; one more in the decoder.
+    pub layers_per_block: usize,
+    /// Groups of the group norms.
+    pub norm_num_groups: usize,
+    /// Factor that gives latents a variance near one.
+    pub scaling_factor: f64,
+    /// Subtracted from a latent before the factor.
+    pub shift_factor: f64,
+    /// Whether a 1×1 convolution stands behind the encoder.
+    pub use_quant_conv: bool,
+    /// Whether a 1×1 convolution stands before the decoder.
+    pub use_post_quant_conv: bool,
+}
+
+impl VaeConfig {
+    pub(crate) fn from_json(json: &Json) -> Result<VaeConfig> {
+        json.expect_values(&[
+            ("act_fn", &["null", "\"silu\""]),
+            ("mid_block_add_attention", &["null", "true"]),
+            ("latents_mean", &["null"]),
+            ("latents_std", &["null"]),
+        ])?;
+        let config = VaeConfig {
+            in_channels: json.optional("in_channels")?.unwrap_or(3),
+            out_channels: json.optional("out_channels")?.unwrap_or(3),
+            latent_channels: json.optional("latent_channels")?.unwrap_or(4),
+            block_out_channels: json.required("block_out_channels")?,
+            layers_per_block: json.optional("layers_per_block")?.unwrap_or(1),
+            norm_num_groups: json.optional("norm_num_groups")?.unwrap_or(32),
+            scaling_factor: json.optional("scaling_factor")?.unwrap_or(0.18215),
+            shift_factor: json.optional("shift_factor")?.unwrap_or(0.0),
+            use_quant_conv: json.optional("use_quant_conv")?.unwrap_or(true),
+            use_post_quant_conv: json.optional("use_post_quant_conv")?.unwrap_or(true),
+        };
+        config.check().map_err(|what| json.wrong(what))?;
+        Ok(config)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.block_out_channels.is_empty() || self.layers_per_block == 0 {
+            return Err("an autoencoder needs at least one level and one layer".into());
+        }
+        match self.block_out_channels.iter().find(|&c| self.norm_num_groups == 0 || c % self.norm_num_groups != 0) {
+            Some(c) => Err(format!("{c} channels do not divide into {} norm groups", self.norm_num_groups)),
+            None => Ok(()),
+        }
+    }
+
+    /// Pixels of an image for each pixel of a latent, both ways.
+    pub fn factor(&self) -> usize {
+        1 << (self.block_out_channels.len() - 1)
+    }
+}
+
+/// The autoencoder. Cheap to clone.
+#[derive(Clone)]
+pub struct Vae {
+    net: Arc<Net>,
+}
+
+struct Net {
+    config: VaeConfig,
+    layers: Layers,
+    encoder: Half,
+    quant: Option<LayerId>,
+    post_quant: Option<LayerId>,
+    decoder: Half,
+}
+
+/// Encoder or decoder.
+struct Half {
+    conv_in: LayerId,
+    levels: Vec<(Vec<Resnet>, Option<LayerId>)>,
+    middle: (Resnet, Attention, Resnet),
+    norm_out: Norm,
+    conv_out: LayerId,
+}
+
+struct Attention {
+    norm: Norm,
+    q: LayerId,
+    k: LayerId,
+    v: LayerId,
+    out: LayerId,
+}
+
+/// Of all norms of the autoencoder (diffusers).
+const EPS: f64 = 1e-6;
+
+impl Vae {
+    /// The shape of this network.
+    pub fn config(&self) -> &VaeConfig {
+        &self.net.config
+    }
+
+    /// Images (b, 3, h, w) in -1…1 → mean and log variance of their latents, each (b, 4, h/8, w/8), not scaled.
+    pub fn encode(&self, images: &Tensor) -> Result<(Tensor, Tensor)> {
+        let net = &*self.net;
+        let (_, c, h, w) = images.dims4()?;
+        let factor = net.config.factor();
+        if c != net.config.in_channels || h % factor != 0 || w % factor != 0 || h == 0 || w == 0 {
+            return Err(Error::Unsupported(format!(
+                "expected images (b, {}, h, w) with sides that {factor} divides, found {:?}",
+                net.config.in_channels,
+                images.shape()
+            )));
+        }
+        let mut x = net.layers.run(net.encoder.conv_in, &ops::channels_last(images)?)?;
+        for (resnets, resize) in &net.encoder.levels {
+            for resnet in resnets {
+                x = resnet.forward(&net.layers, &x, None)?;
+            }
+            if let Some(conv) = resize {
+                x = net.layers.run(*conv, &x)?;
+            }
+        }
+        x = net.finish(&net.encoder, net.middle(&net.encoder, &x)?)?;
+        if let Some(quant) = net.quant {
+            x = net.layers.run(quant, &x)?;
+        }
+        let moments = ops::channels_first(&x)?;
+        let latent = net.config.latent_channels;
+        let mean = moments.narrow(1, 0, latent)?.contiguous()?;
+        let logvar = moments.narrow(1, latent, latent)?.contiguous()?.clamp(-30.0, 20.0)?;
+        Ok((mean, logvar))
+    }
+
+    /// Latents as the encoder gives them → latents as networks and samplers have them.
+    pub fn scale(&self, latents: &Tensor) -> Result<Tensor> {
+        let VaeConfig { scaling_factor, shift_factor, .. } = self.net.config;
+        Ok(((latents - shift_factor)? * scaling_factor)?)
+    }
+
+    /// Latents as networks and samplers have them (b, 4, h, w) → images (b, 3, 8h, 8w) in about -1…1, not clamped.
+    pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
+        let net = &*self.net;
+        let VaeConfig { scaling_factor, shift_factor, latent_channels, .. } = net.config;
+        if latents.rank() != 4 || latents.dim(1)? != latent_channels {
+            return Err(Error::Unsupported(format!(
+                "expected latents (b, {latent_channels}, h, w), found {:?}",
+                latents.shape()
+            )));
+        }
+        let latents = ((latents / scaling_factor)? + shift_factor)?;
+        let mut x = ops::channels_last(&latents)?;
+        if let Some(quant) = net.post_quant {
+            x = net.layers.run(quant, &x)?;
+        }
+        x = net.layers.run(net.decoder.conv_in, &x)?;
+        x = net.middle(&net.decoder, &x)?;
+        for (resnets, resize) in &net.decoder.levels {
+            for resnet in resnets {
+                x = resnet.forward(&net.layers, &x, None)?;
+            }
+            if let Some(conv) = resize {
+                let (_, h, w, _) = x.dims4()?;
+                x = net.layers.run(*conv, &ops::upsample_nearest(&x, 2 * h, 2 * w)?)?;
+            }
+        }
+        Ok(ops::channels_first(&net.finish(&net.decoder, x)?)?)
+    }
+
+    pub(crate) fn build(config: VaeConfig, part: &mut Part) -> Result<Vae> {
+        let mut b = Build::new(part, "");
+        let encoder = Half::encoder(&mut b, &config)?;
+        let latent = config.latent_channels;
+        let plain = Window::new(1, 0);
+        let quant =
+            config.use_quant_conv.then(|| b.conv("quant_conv", 2 * latent, 2 * latent, 1, plain)).transpose()?;
+        let post_quant =
+            config.use_post_quant_conv.then(|| b.conv("post_quant_conv", latent, latent, 1, plain)).transpose()?;
+        let decoder = Half::decoder(&mut b, &config)?;
+        Ok(Vae { net: Arc::new(Net { config, encoder, quant, post_quant, decoder, layers: b.layers }) })
+    }
+}
+
+impl Net {
+    fn middle(&self, half: &Half, x: &Tensor) -> Result<Tensor> {
+        let x = half.middle.0.forward(&self.layers, x, None)?;
+        let x = self.attend(&half.middle.1, &x)?;
+        half.middle.2.forward(&self.layers, &x, None)
+    }
+
+    fn attend(&self, attention: &Attention, x: &Tensor) -> Result<Tensor> {
+        let (b, h, w, c) = x.dims4()?;
+        let Norm { weight, bias } = &attention.norm;
+        let y = ops::group_norm(x, self.config.norm_num_groups, weight, bias, EPS, false)?;
+        let y = y.reshape((b, h * w, c))?;
+        let run = |id| self.layers.run(id, &y);
+        let y = ops::attention(&run(attention.q)?, &run(attention.k)?, &run(attention.v)?, 1, Mask::None)?;
+        Ok((self.layers.run(attention.out, &y)?.reshape((b, h, w, c))? + x)?)
+    }
+
+    fn finish(&self, half: &Half, x: Tensor) -> Result<Tensor> {
+        let Norm { weight, bias } = &half.norm_out;
+        let x = ops::group_norm(&x, self.config.norm_num_groups, weight, bias, EPS, true)?;
+        self.layers.run(half.conv_out, &x)
+    }
+}
+
+impl Half {
+    fn encoder(b: &mut Build<'_>, config: &VaeConfig) -> Result<Half> {
+        let channels = &config.block_out_channels;
+        let last = channels.len() - 1;
+        let conv_in = b.conv("encoder.conv_in", config.in_channels, channels[0], 3, Window::new(1, 1))?;
+        let mut levels = Vec::new();
+        for (level, &out) in channels.iter().enumerate() {
+            let path = format!("encoder.down_blocks.{level}");
+            let mut resnets = Vec::new();
+            for j in 0..config.layers_per_block {
+                let inp = if j == 0 { channels[level.saturating_sub(1)] } else { out };
+                resnets.push(Resnet::build(b, &format!("{path}.resnets.{j}"), config.shape(inp, out))?);
+            }
+            // Padded on one side only, as the original code did.
+            let window = Window { stride: 2, before: 0, after: 1 };
+            let resize = (level < last)
+                .then(|| b.conv(&format!("{path}.downsamplers.0.conv"), out, out, 3, window))
+                .transpose()?;
+            levels.push((resnets, resize));
+        }
+        Half::rest(b, "encoder", config, (conv_in, levels), channels[last], 2 * config.latent_channels)
+    }
+
+    fn decoder(b: &mut Build<'_>, config: &VaeConfig) -> Result<Half> {
+        let channels: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
+        let last = channels.len() - 1;
+        let conv_in = b.conv("decoder.conv_in", config.latent_channels, channels[0], 3, Window::new(1, 1))?;
+        let mut levels = Vec::new();
+        for (level, &out) in channels.iter().enumerate() {
+            let path = format!("decoder.up_blocks.{level}");
+            let mut resnets = Vec::new();
+            for j in 0..=config.layers_per_block {
+                let inp = if j == 0 { channels[level.saturating_sub(1)] } else { out };
+                resnets.push(Resnet::build(b, &format!("{path}.resnets.{j}"), config.shape(inp, out))?);
+            }
+            let resize = (level < last)
+                .then(|| b.conv(&format!("{path}.upsamplers.0.conv"), out, out, 3, Window::new(1, 1)))
+                .transpose()?;
+            levels.push((resnets, resize));
+        }
+        Half::rest(b, "decoder", config, (conv_in, levels), channels[0], config.out_channels)
+    }
+
+    /// Middle and output; `deep` channels in the middle.
+    fn rest(
+        b: &mut Build<'_>,
+        path: &str,
+        config: &VaeConfig,
+        (conv_in, levels): (LayerId, Vec<(Vec<Resnet>, Option<LayerId>)>),
+        deep: usize,
+        out: usize,
+    ) -> Result<Half> {
+        let middle = format!("{path}.mid_block");
+        let attention = format!("{middle}.attentions.0");
+        let shape = config.shape(deep, deep);
+        let middle = (
+            Resnet::build(b, &format!("{middle}.resnets.0"), shape)?,
+            Attention {
+                norm: b.norm(&format!("{attention}.group_norm"), deep)?,
+                q: b.linear(&format!("{attention}.to_q"), deep, deep)?,
+                k: b.linear(&format!("{attention}.to_k"), deep, deep)?,
+                v: b.linear(&format!("{attention}.to_v"), deep, deep)?,
+                out: b.linear(&format!("{attention}.to_out.0"), deep, deep)?,
+            },
+            Resnet::build(b, &format!("{middle}.resnets.1"), shape)?,
+        );
+        // The encoder ends with its deepest level, the decoder with its widest image.
+        let before = if path == "encoder" { deep } else { config.block_out_channels[0] };
+        let norm_out = b.norm(&format!("{path}.conv_norm_out"), before)?;
+        let conv_out = b.conv(&format!("{path}.conv_out"), before, out, 3, Window::new(1, 1))?;
+        Ok(Half { conv_in, levels, middle, norm_out, conv_out })
+    }
+}
+
+impl VaeConfig {
+    fn shape(&self, inp: usize, out: usize) -> Shape {
+        Shape { inp, out, time: None, groups: self.norm_num_groups, eps: EPS }
+    }
+}

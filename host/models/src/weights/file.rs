@@ -1,0 +1,296 @@
+//! One safetensors file, mapped into memory after its header has been checked.
+
+use crate::error::{Error, Result};
+use rayon::prelude::*;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Headers above this are refused; that of a real checkpoint has under 1 MB.
+const HEADER_LIMIT: u64 = 64 << 20;
+
+/// A safetensors file whose header is consistent with itself and with the file's size.
+pub(crate) struct WeightFile {
+    pub(crate) path: PathBuf,
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// The free-form strings of the header.
+    pub(crate) metadata: HashMap<String, String>,
+    data: memmap2::Mmap,
+    /// Where the tensors' bytes begin.
+    start: usize,
+}
+
+/// One tensor of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    range: Range<usize>,
+}
+
+/// The number formats that weights come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dtype {
+    F32,
+    F16,
+    Bf16,
+    F64,
+    /// Integers and 8-bit floats: known, counted, but no weights of the networks here.
+    Other(&'static str, usize),
+}
+
+const DTYPES: &[(&str, Dtype)] = &[
+    ("F32", Dtype::F32),
+    ("F16", Dtype::F16),
+    ("BF16", Dtype::Bf16),
+    ("F64", Dtype::F64),
+    ("I64", Dtype::Other("I64", 8)),
+    ("I32", Dtype::Other("I32", 4)),
+    ("I16", Dtype::Other("I16", 2)),
+    ("I8", Dtype::Other("I8", 1)),
+    ("U64", Dtype::Other("U64", 8)),
+    ("U32", Dtype::Other("U32", 4)),
+    ("U16", Dtype::Other("U16", 2)),
+    ("U8", Dtype::Other("U8", 1)),
+    ("BOOL", Dtype::Other("BOOL", 1)),
+    ("F8_E4M3", Dtype::Other("F8_E4M3", 1)),
+    ("F8_E5M2", Dtype::Other("F8_E5M2", 1)),
+];
+
+impl Dtype {
+    fn size(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::F64 => 8,
+            Dtype::Other(_, size) => size,
+        }
+    }
+}
+
+impl WeightFile {
+    /// Opens a file after checking that its header tells the truth about it.
+    pub(crate) fn open(path: &Path) -> Result<WeightFile> {
+        let mut file = fs::File::open(path).map_err(Error::io(path))?;
+        let size = file.metadata().map_err(Error::io(path))?.len();
+        let mut first = [0u8; 8];
+        if size < 8 {
+            return Err(Error::file(path, format!("not a safetensors file: {size} bytes; a header takes at least 8")));
+        }
+        file.read_exact(&mut first).map_err(Error::io(path))?;
+        refuse_pickle(path, &first)?;
+        let length = u64::from_le_bytes(first);
+        if length > HEADER_LIMIT || length > size - 8 {
+            return Err(Error::file(
+                path,
+                format!(
+                    "not a safetensors file, or a damaged one: its header is said to have {length} bytes, the file has \
+                     {size}; download or save it again"
+                ),
+            ));
+        }
+        let mut header = vec![0u8; length as usize];
+        file.read_exact(&mut header).map_err(Error::io(path))?;
+        let start = 8 + length as usize;
+        let (entries, metadata) =
+            parse(&header, size as usize - start).map_err(|what| Error::file(path, format!("lying header: {what}")))?;
+        // SAFETY: a mapped file that another process shortens or writes to would be undefined; weights are files that
+        // are read and replaced whole, and every ML program maps them.
+        #[allow(unsafe_code)]
+        let data = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
+        if data.len() as u64 != size {
+            return Err(Error::file(path, "the file changed while it was opened; try again"));
+        }
+        Ok(WeightFile { path: path.to_owned(), entries, metadata, data, start })
+    }
+
+    /// The file's bytes as they are on disk.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The values of a tensor, widened or narrowed to f32. `None` for formats that are no weights.
+    pub(crate) fn values(&self, entry: &Entry) -> Option<Vec<f32>> {
+        let bytes = &self.data[self.start + entry.range.start..self.start + entry.range.end];
+        fn widen<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
+            let mut out = vec![0f32; bytes.len() / N];
+            out.par_chunks_mut(1 << 16).zip(bytes.par_chunks(N << 16)).for_each(|(out, bytes)| {
+                for (out, bytes) in out.iter_mut().zip(bytes.chunks_exact(N)) {
+                    let mut raw = [0; N];
+                    raw.copy_from_slice(bytes);
+                    *out = f(raw);
+                }
+            });
+            out
+        }
+        match entry.dtype {
+            Dtype::F32 => Some(widen(bytes, f32::from_le_bytes)),
+            Dtype::F16 => Some(widen(bytes, |b| half::f16::from_le_bytes(b).to_f32())),
+            Dtype::Bf16 => Some(widen(bytes, |b| half::bf16::from_le_bytes(b).to_f32())),
+            Dtype::F64 => Some(widen(bytes, |b| f64::from_le_bytes(b) as f32)),
+            Dtype::Other(..) => None,
+        }
+    }
+}
+
+/// `.ckpt`, `.pt` and `.bin` files are zip archives of pickles, or bare pickles, whatever their name says.
+fn refuse_pickle(path: &Path, first: &[u8; 8]) -> Result<()> {
+    let by_bytes = first.starts_with(b"PK\x03\x04") || (first[0] == 0x80 && (2..=5).contains(&first[1]));
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let by_name = matches!(extension.as_str(), "ckpt" | "pt" | "pth" | "bin" | "pkl");
+    if by_bytes || by_name {
+        let what = "this is a Python pickle, and opening one can run any program that its author put in; only safetensors \
+                    files are read. Look for a .safetensors version of the same model, or convert it in a sandbox \
+                    (`torch.load(..., weights_only=True)`, then `safetensors.torch.save_file`)";
+        return Err(Error::Pickle { path: path.to_owned(), what: what.to_owned() });
+    }
+    Ok(())
+}
+
+type Header = (BTreeMap<String, Entry>, HashMap<String, String>);
+
+fn parse(header: &[u8], bytes: usize) -> Result<Header, String> {
+    let json: Value = serde_json::from_slice(header).map_err(|e| format!("it is not JSON ({e})"))?;
+    let Value::Object(map) = json else { return Err("it is not a JSON object".into()) };
+    let mut metadata = HashMap::new();
+    let mut entries = BTreeMap::new();
+    for (name, value) in map {
+        if name == "__metadata__" {
+            if let Value::Object(strings) = value {
+                metadata = strings
+                    .into_iter()
+                    .map(|(k, v)| match v {
+                        Value::String(s) => (k, s),
+                        other => (k, other.to_string()),
+                    })
+                    .collect();
+            }
+            continue;
+        }
+        let entry = entry(&value, bytes).map_err(|what| format!("tensor `{name}`: {what}"))?;
+        entries.insert(name, entry);
+    }
+    // The format allows no gaps and no overlaps; two tensors on the same bytes would be a way to make a small file huge.
+    let mut ranges: Vec<_> = entries.iter().map(|(name, e)| (e.range.start, e.range.end, name)).collect();
+    ranges.sort();
+    let mut at = 0;
+    for (from, to, name) in ranges {
+        if from != at {
+            return Err(format!("tensor `{name}` begins at byte {from}, expected {at}: tensors overlap or leave gaps"));
+        }
+        at = to;
+    }
+    if at != bytes {
+        return Err(format!(
+            "the tensors take {at} bytes, the file has {bytes} for them: it is cut off or has extra bytes"
+        ));
+    }
+    Ok((entries, metadata))
+}
+
+fn entry(value: &Value, bytes: usize) -> Result<Entry, String> {
+    let dtype = value["dtype"].as_str().ok_or("it has no dtype")?;
+    let known = || DTYPES.iter().map(|d| d.0).collect::<Vec<_>>().join(", ");
+    let dtype = DTYPES
+        .iter()
+        .find(|(name, _)| *name == dtype)
+        .ok_or_else(|| format!("unknown dtype `{dtype}`; known are {}", known()))?
+        .1;
+    let numbers = |key: &str| -> Result<Vec<usize>, String> {
+        let list = value[key].as_array().ok_or_else(|| format!("it has no list `{key}`"))?;
+        list.iter()
+            .map(|v| v.as_u64().and_then(|v| usize::try_from(v).ok()).ok_or_else(|| format!("`{key}` holds {v}")))
+            .collect()
+    };
+    let shape = numbers("shape")?;
+    let [from, to] = numbers("data_offsets")?[..] else { return Err("`data_offsets` are not two numbers".into()) };
+    if from > to || to > bytes {
+        return Err(format!("its bytes {from}..{to} lie outside of the file's {bytes}"));
+    }
+    let size = shape.iter().try_fold(dtype.size(), |size, &d| size.checked_mul(d));
+    match size {
+        Some(size) if size == to - from => Ok(Entry { dtype, shape, range: from..to }),
+        _ => Err(format!("shape {shape:?} of {dtype:?} does not take the {} bytes it is given", to - from)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(name: &str, header: &str, data: &[u8]) -> (PathBuf, Result<WeightFile>) {
+        let folder = std::env::temp_dir().join(format!("anagama-weights-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(name);
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        fs::write(&path, bytes).unwrap();
+        let opened = WeightFile::open(&path);
+        (path, opened)
+    }
+
+    #[test]
+    fn good_files_open_in_every_float_format() {
+        let header = r#"{"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"__metadata__":{"x":"y"},
+            "b":{"dtype":"BF16","shape":[1],"data_offsets":[8,10]},"c":{"dtype":"F16","shape":[],"data_offsets":[10,12]}}"#;
+        let mut data = [1f32.to_le_bytes(), (-2f32).to_le_bytes()].concat();
+        data.extend(half::bf16::from_f32(3.0).to_le_bytes());
+        data.extend(half::f16::from_f32(0.5).to_le_bytes());
+        let file = write("good.safetensors", header, &data).1.unwrap();
+        let read = |name: &str| file.values(&file.entries[name]).unwrap();
+        assert_eq!((read("a"), read("b"), read("c")), (vec![1.0, -2.0], vec![3.0], vec![0.5]));
+        assert_eq!(file.metadata["x"], "y");
+    }
+
+    #[test]
+    fn lying_headers_are_told_with_the_file() {
+        let cases = [
+            (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, "does not take"),
+            (r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 3, "lie outside"),
+            (r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 5, "extra bytes"),
+            (r#"{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}"#, 4, "unknown dtype `F31`"),
+            (r#"{"a":{"dtype":"U8","shape":[4294967296,4294967296,2],"data_offsets":[0,0]}}"#, 0, "does not take"),
+            (
+                r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#,
+                3,
+                "overlap",
+            ),
+            (r#"{"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}"#, 1, "`shape` holds -1"),
+            ("[]", 0, "not a JSON object"),
+            ("{", 0, "not JSON"),
+        ];
+        for (i, (header, bytes, expected)) in cases.into_iter().enumerate() {
+            let (path, opened) = write(&format!("lie-{i}.safetensors"), header, &vec![0; bytes]);
+            let error = opened.err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(error.contains(path.to_str().unwrap()), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_longer_than_the_file_is_refused_before_it_is_read() {
+        let folder = std::env::temp_dir().join(format!("anagama-weights-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("long.safetensors");
+        fs::write(&path, [&u64::MAX.to_le_bytes()[..], b"{}"].concat()).unwrap();
+        assert!(WeightFile::open(&path).err().unwrap().to_string().contains("the file has 10"));
+        fs::write(&path, b"{}").unwrap();
+        assert!(WeightFile::open(&path).err().unwrap().to_string().contains("not a safetensors file"));
+    }
+
+    #[test]
+    fn pickles_are_refused_by_name_and_by_content() {
+        let folder = std::env::temp_dir().join(format!("anagama-weights-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (name, content) in [("model.ckpt", b"whatever!"), ("renamed.safetensors", b"PK\x03\x04aaaaa")] {
+            let path = folder.join(name);
+            fs::write(&path, content).unwrap();
+            let error = WeightFile::open(&path).err().unwrap();
+            assert!(matches!(error, Error::Pickle { .. }) && error.to_string().contains("safetensors"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The networks against tensors that diffusers and transformers made (tests/reference/INDEX.md). Cases, sizes and
+//! configurations are found in the files, so that another folder of the same layout passes as it is.
+
+use candle_core::{DType, Device, Result, Tensor};
+use models::lora::{self, How, Unmatched};
+use models::{Loaded, Options, Tokenizer, load, load_with};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// A whole forward pass in f32 may differ by this much (INDEX.md).
+const FORWARD: f64 = 1e-4;
+
+fn reference() -> PathBuf {
+    match std::env::var_os("ANAGAMA_REFERENCE") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference"),
+    }
+}
+
+/// The files `folder/start*end` of the reference.
+fn cases(folder: &str, start: &str, end: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(reference().join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(start) && name.ends_with(end)
+        })
+        .collect();
+    found.sort();
+    assert!(!found.is_empty(), "no reference files {folder}/{start}*{end}");
+    found
+}
+
+fn tensors(path: &Path) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+fn sd15() -> Loaded {
+    load(&reference().join("models/sd15"), &Device::Cpu, DType::F32).unwrap()
+}
+
+fn assert_close(what: &str, got: &Tensor, want: &Tensor) {
+    assert_eq!(got.dims(), want.dims(), "{what}");
+    let difference = || -> Result<f64> {
+        (got.to_dtype(DType::F64)? - want.to_dtype(DType::F64)?)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()
+    };
+    let difference = difference().unwrap();
+    assert!(difference <= FORWARD, "{what}: differs by {difference}, allowed {FORWARD}");
+}
+
+#[test]
+fn text_encoder_matches_transformers() {
+    let model = sd15();
+    for path in cases("forward", "sd15_text", ".safetensors") {
+        let case = tensors(&path);
+        let output = model.text.encode(&case["input_ids"]).unwrap();
+        assert_close("last_hidden_state", &output.last_hidden, &case["last_hidden_state"]);
+        assert_close("pooler_output", &output.pooled, &case["pooler_output"]);
+        let before = &output.hidden_states[output.hidden_states.len() - 2];
+        assert_close("hidden_minus_2_no_norm", before, &case["hidden_minus_2_no_norm"]);
+        let skipped = model.text.encode_skipping(&case["input_ids"], 2).unwrap();
+        assert_close("clip_skip_2", &skipped, &case["clip_skip_2"]);
+        let file = safetensors_metadata(&path);
+        let prompts: Vec<String> = serde_json::from_str(&file["prompts"]).unwrap();
+        let ids = model.text.tokenize_batch(&prompts).unwrap();
+        let want = case["input_ids"].to_dtype(DType::U32).unwrap().to_vec2::<u32>().unwrap();
+        assert_eq!(ids.to_vec2::<u32>().unwrap(), want);
+    }
+}
+
+fn safetensors_metadata(path: &Path) -> HashMap<String, String> {
+    let bytes = std::fs::read(path).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    header.metadata().clone().unwrap_or_default()
+}
+
+#[test]
+fn unet_matches_diffusers_block_by_block() {
+    let model = sd15();
+    for path in cases("forward", "sd15_unet_", ".safetensors") {
+        let case = tensors(&path);
+        let mut seen = 0;
+        let output = model
+            .unet
+            .forward_observed(&case["sample"], &case["timestep"], &case["encoder_hidden_states"], &mut |name, x| {
+                if let Some(want) = case.get(&format!("inner.{name}")) {
+                    let x = if x.rank() == 4 { models::ops::channels_first(x)? } else { x.clone() };
+                    assert_close(name, &x, want);
+                    seen += 1;
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_close(&path.display().to_string(), &output, &case["output"]);
+        assert_eq!(seen, case.keys().filter(|key| key.starts_with("inner.")).count());
+    }
+}
+
+#[test]
+fn vae_matches_diffusers() {
+    let model = sd15();
+    for path in cases("forward", "sd15_vae", ".safetensors") {
+        let case = tensors(&path);
+        let (mean, logvar) = model.vae.encode(&case["image"]).unwrap();
+        assert_close("mean", &mean, &case["mean"]);
+        assert_close("logvar", &logvar, &case["logvar"]);
+        assert_close("latent_scaled", &model.vae.scale(&case["sampled"]).unwrap(), &case["latent_scaled"]);
+        assert_close("decoded", &model.vae.decode(&case["latent_scaled"]).unwrap(), &case["decoded"]);
+    }
+}
+
+#[test]
+fn single_file_equals_the_folder() {
+    let folder = reference().join("models/sd15");
+    let options = Options { config_from: Some(folder.clone()) };
+    let single =
+        load_with(&reference().join("models/sd15_single.safetensors"), &Device::Cpu, DType::F32, &options).unwrap();
+    let whole = sd15();
+    let case = tensors(&cases("forward", "sd15_unet_", ".safetensors")[0]);
+    let run = |model: &Loaded| {
+        model.unet.forward(&case["sample"], &case["timestep"], &case["encoder_hidden_states"]).unwrap()
+    };
+    let exact = |a: &Tensor, b: &Tensor| {
+        assert_eq!(
+            a.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            b.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        );
+    };
+    exact(&run(&single), &run(&whole));
+    let case = tensors(&cases("forward", "sd15_vae", ".safetensors")[0]);
+    exact(&single.vae.encode(&case["image"]).unwrap().0, &whole.vae.encode(&case["image"]).unwrap().0);
+    exact(&single.vae.decode(&case["sampled"]).unwrap(), &whole.vae.decode(&case["sampled"]).unwrap());
+    let ids = whole.text.tokenize_batch(&["a fox, (smile:1.2)", ""]).unwrap();
+    exact(&single.text.encode(&ids).unwrap().last_hidden, &whole.text.encode(&ids).unwrap().last_hidden);
+    assert_ne!(single.digest, whole.digest);
+}
+
+#[test]
+fn shapes_inferred_from_a_single_file_are_those_of_its_config() {
+    let path = reference().join("models/sd15_single.safetensors");
+    // The shortened vocabulary of the reference does not fit the built-in tokenizer, which is only noticed after the
+    // shapes have been inferred.
+    let error = load(&path, &Device::Cpu, DType::F32).err().unwrap().to_string();
+    assert!(error.contains("tokens"), "{error}");
+}
+
+#[test]
+fn lora_files_match_peft_merged_and_unmerged() {
+    let model = sd15();
+    let input = tensors(&reference().join("forward/sd15_unet_a.safetensors"));
+    for path in cases("lora", "sd15_", "kohya.safetensors") {
+        let file = lora::File::read(&path).unwrap();
+        let outputs = tensors(
+            &path.with_file_name(format!("{}_outputs.safetensors", path.file_stem().unwrap().to_string_lossy())),
+        );
+        let mut checked = 0;
+        for how in [How::Merge, How::Unmerged] {
+            for (key, want) in &outputs {
+                let Some((net, strength)) = key.split_once('.') else { continue };
+                let strength: f64 = strength.parse().unwrap();
+                let what = format!("{} {key} {how:?}", path.display());
+                let (on_unet, on_text) = if net == "unet" { (strength, 0.0) } else { (0.0, strength) };
+                let applied = file.apply(&model.unet, &model.text, on_unet, on_text, Unmatched::Error, how).unwrap();
+                assert!(applied.warnings.is_empty());
+                let got = if net == "unet" {
+                    applied.unet.forward(&input["sample"], &input["timestep"], &input["encoder_hidden_states"]).unwrap()
+                } else {
+                    applied.text.encode(&outputs["input_ids"]).unwrap().last_hidden
+                };
+                assert_close(&what, &got, want);
+                checked += 1;
+            }
+        }
+        assert_eq!(checked, 2 * (outputs.len() - 1));
+    }
+}
+
+#[test]
+fn lora_of_another_family_lists_its_keys_and_names_the_family() {
+    let model = sd15();
+    for (name, family) in [("sdxl_kohya", "SDXL"), ("flux_kohya", "Flux.1"), ("flux_peft", "Flux.1")] {
+        let file = lora::File::read(&reference().join(format!("lora/{name}.safetensors"))).unwrap();
+        let apply = |unmatched| file.apply(&model.unet, &model.text, 1.0, 1.0, unmatched, How::Unmerged);
+        let error = apply(Unmatched::Error).err().unwrap();
+        assert!(error.to_string().contains(family), "{error}");
+        let models::Error::Keys { problems, .. } = error else { panic!("{error}") };
+        assert!(problems.len() > 20 && problems.len() <= file.modules().count());
+        assert_eq!(apply(Unmatched::Warn).unwrap().warnings.len(), problems.len());
+    }
+}
+
+#[test]
+fn other_networks_and_checkpoints_are_no_loras() {
+    for (name, kind) in [("lycoris_loha", "LoHa"), ("lycoris_lokr", "LoKr"), ("lycoris_dora", "DoRA")] {
+        let error = lora::File::read(&reference().join(format!("lora/{name}.safetensors"))).err().unwrap();
+        assert!(error.to_string().contains(kind), "{error}");
+    }
+    let error = lora::File::read(&reference().join("models/sd15_single.safetensors")).err().unwrap();
+    assert!(error.to_string().contains("a whole checkpoint"), "{error}");
+    let lora = reference().join("lora/sd15_kohya.safetensors");
+    let error = load(&lora, &Device::Cpu, DType::F32).err().unwrap().to_string();
+    assert!(error.contains("this is a LoRA, not a checkpoint"), "{error}");
+    for (name, family) in [("models/sdxl_single.safetensors", "SDXL"), ("models/sdxl", "SDXL"), ("models/flux", "Flux")]
+    {
+        let error = load(&reference().join(name), &Device::Cpu, DType::F32).err().unwrap().to_string();
+        assert!(error.contains(family), "{error}");
+    }
+}
+
+#[test]
+fn clip_tokens_match_transformers() {
+    let tokenizer = Tokenizer::clip().unwrap();
+    let cases: Vec<serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(reference().join("text/tokenizers.json")).unwrap()).unwrap();
+    for case in &cases {
+        let text = case["text"].as_str().unwrap();
+        let numbers = |key: &str| -> Vec<u32> {
+            case[key].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as u32).collect()
+        };
+        let mut whole = vec![tokenizer.start()];
+        whole.extend(tokenizer.ids(text).unwrap());
+        whole.push(tokenizer.end());
+        assert_eq!(whole, numbers("clip"), "{text:?}");
+        assert_eq!(tokenizer.tokenize(text).unwrap().ids, numbers("clip_77"), "{text:?}");
+    }
+    assert!(!cases.is_empty());
+}
+
+#[test]
+fn every_target_gets_a_gradient_and_the_weights_get_none() {
+    use models::{Adapter, LoraRef, TargetKind};
+    use std::sync::Arc;
+    struct Lora(Tensor, Tensor);
+    impl Adapter for Lora {
+        fn as_lora(&self) -> Option<LoraRef<'_>> {
+            Some(LoraRef { down: &self.0, up: &self.1, scale: 0.5 })
+        }
+    }
+    let model = sd15();
+    let mut vars = Vec::new();
+    let mut adapters = |targets: Vec<models::Target>| -> HashMap<String, Arc<dyn Adapter>> {
+        targets
+            .into_iter()
+            .map(|target| {
+                let (down, up) = match target.shape {
+                    TargetKind::Linear { inp, out } => (vec![2, inp], vec![out, 2]),
+                    TargetKind::Conv { inp, out, kernel } => (vec![2, inp, kernel, kernel], vec![out, 2, 1, 1]),
+                };
+                let var = |shape: Vec<usize>| candle_core::Var::randn(0f32, 0.1, shape, &Device::Cpu).unwrap();
+                let (down, up) = (var(down), var(up));
+                let adapter = Lora(down.as_tensor().clone(), up.as_tensor().clone());
+                vars.push((format!("{} down", target.path), down));
+                vars.push((format!("{} up", target.path), up));
+                (target.path, Arc::new(adapter) as Arc<dyn Adapter>)
+            })
+            .collect()
+    };
+    let unet = model.unet.with_adapters(&adapters(model.unet.targets())).unwrap();
+    let text = model.text.with_adapters(&adapters(model.text.targets())).unwrap();
+    let case = tensors(&reference().join("forward/sd15_unet_a.safetensors"));
+    let ids = text.tokenize_batch(&["a small wooden boat", "fox"]).unwrap();
+    let context = text.encode(&ids).unwrap().last_hidden;
+    let loss = unet.forward(&case["sample"], &case["timestep"], &context).unwrap().sqr().unwrap().mean_all().unwrap();
+    let grads = loss.backward().unwrap();
+    for (name, var) in &vars {
+        let grad = grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
+        let size = grad.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+        // Attention over a single pixel gives the same whatever query and key are.
+        let single = name.starts_with("mid_block") && (name.contains("attn1.to_q") || name.contains("attn1.to_k"));
+        assert!(single || size > 0.0, "the gradient of {name} is zero");
+        assert!(size.is_finite());
+    }
+}
