@@ -4,7 +4,7 @@
 ///
 /// One artefact may serve several kinds. The first type gives the plugin its id.
 ///
-/// ```ignore
+/// ```text
 /// plugin_sdk::export!(MyTagger: Captioner);
 /// plugin_sdk::export!(MyTagger: Captioner, MyScores: Evaluator, Invert: Node, Blur: Node);
 /// ```

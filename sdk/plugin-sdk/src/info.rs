@@ -161,8 +161,7 @@ mod tests {
     fn describes_each_part_under_the_first_id() {
         let one = crate::info!("example.one", "One");
         let two = Info { id: "example.two", description: "", ..one };
-        let info =
-            describe(vec![Part::role::<Settings>(Role::Captioner, one), Part::role::<()>(Role::Evaluator, two)]);
+        let info = describe(vec![Part::role::<Settings>(Role::Captioner, one), Part::role::<()>(Role::Evaluator, two)]);
         assert_eq!(info.id, "example.one");
         assert_eq!(info.license.as_deref(), Some("Apache-2.0 OR MIT"));
         assert_eq!(info.nodes.iter().map(|n| n.id.as_str()).collect::<Vec<_>>(), ["example.one", "example.two"]);

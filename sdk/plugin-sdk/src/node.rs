@@ -106,11 +106,7 @@ pub fn node_part<T: Node>() -> Part {
 }
 
 /// Runs the node with this id.
-pub(crate) fn run_wired(
-    nodes: &[NodePart],
-    id: &str,
-    inputs: Vec<(String, Vec<Wire>)>,
-) -> Result<Vec<Vec<Wire>>> {
+pub(crate) fn run_wired(nodes: &[NodePart], id: &str, inputs: Vec<(String, Vec<Wire>)>) -> Result<Vec<Vec<Wire>>> {
     // Values take over the handles first, so that they are given back whatever fails.
     let inputs = inputs.into_iter().map(|(name, wires)| {
         let values = wires.into_iter().map(value).collect::<Result<Vec<_>>>();
@@ -215,7 +211,8 @@ mod tests {
         const INFO: Info = crate::info!("example.Add", "Add");
 
         fn outputs() -> Vec<Output> {
-            let output = |name: &str, is_list| Output { name: name.into(), socket: Socket::Int, is_list, tooltip: None };
+            let output =
+                |name: &str, is_list| Output { name: name.into(), socket: Socket::Int, is_list, tooltip: None };
             vec![output("sum", false), output("all", true)]
         }
 

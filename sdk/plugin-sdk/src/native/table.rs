@@ -259,9 +259,7 @@ impl Host for TableHost {
     }
     fn tensor_reshape(&self, tensor: u64, shape: &[u32]) -> Result<u64> {
         // SAFETY: see above.
-        self.make(|h, out, sink| unsafe {
-            (h.tensor_reshape)(h.ctx, tensor, shape.as_ptr(), shape.len(), out, sink)
-        })
+        self.make(|h, out, sink| unsafe { (h.tensor_reshape)(h.ctx, tensor, shape.as_ptr(), shape.len(), out, sink) })
     }
     fn tensor_narrow(&self, tensor: u64, dim: u32, start: u32, length: u32) -> Result<u64> {
         // SAFETY: see above.
@@ -317,7 +315,8 @@ impl Host for TableHost {
     fn session_run(&self, session: u64, inputs: &[(&str, u64)]) -> Result<Vec<(String, u64)>> {
         let inputs: Vec<_> = inputs.iter().map(|&(name, tensor)| NamedTensor { name: s(name), tensor }).collect();
         // SAFETY: see above.
-        let puts = self.call(|h, sink| unsafe { (h.session_run)(h.ctx, session, inputs.as_ptr(), inputs.len(), sink) })?;
+        let puts =
+            self.call(|h, sink| unsafe { (h.session_run)(h.ctx, session, inputs.as_ptr(), inputs.len(), sink) })?;
         // The index is the tensor's handle.
         puts.0.into_iter().map(|(tensor, _, name)| Ok((String::from_utf8(name)?, tensor))).collect()
     }
