@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
 
 /// Plans kept per model: one per combination of input shapes. A run uses a full and a last, shorter batch.
 const MAX_PLANS: usize = 4;

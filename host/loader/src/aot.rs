@@ -33,7 +33,11 @@ impl AotCache {
             return Ok(component);
         }
         if bytes.len() > MAX_COMPONENT {
-            return Err(format!("expected a component of at most {} MiB, found {} MiB", MAX_COMPONENT >> 20, bytes.len() >> 20));
+            return Err(format!(
+                "expected a component of at most {} MiB, found {} MiB",
+                MAX_COMPONENT >> 20,
+                bytes.len() >> 20
+            ));
         }
         let code = engine.precompile_component(bytes).map_err(|e| format!("not a component: {e:#}"))?;
         // A cache that cannot be written costs time, not the answer.

@@ -43,11 +43,16 @@ impl Description {
             return Err(format!("its manifest says it is `{id}`, but it calls itself `{}`", self.info.id));
         }
         for node in &self.info.nodes {
-            if node.id != id && !node.id.starts_with(&format!("{id}.")) {
-                return Err(format!("node `{}`: expected an id that is, or begins with, `{id}`", node.id));
+            let vendor = id.split('.').next().unwrap_or(id);
+            if node.id.split('.').next() != Some(vendor) || !node.id.contains('.') {
+                return Err(format!("node `{}`: expected an id that begins with `{vendor}.`", node.id));
             }
             if !self.kinds.contains(&node.role) {
-                return Err(format!("node `{}` is a {}, which it does not export", node.id, crate::kinds::name(node.role)));
+                return Err(format!(
+                    "node `{}` is a {}, which it does not export",
+                    node.id,
+                    crate::kinds::name(node.role)
+                ));
             }
         }
         Ok(())

@@ -103,8 +103,9 @@ impl Rights {
     /// # Errors
     /// Which grant is missing, and where.
     pub fn http(&self, method: &str, url: &Url) -> Result<(), String> {
-        let within =
-            |patterns: &[String]| patterns.iter().filter_map(|p| UrlPattern::parse(p).ok()).any(|p| p.allows(method, url));
+        let within = |patterns: &[String]| {
+            patterns.iter().filter_map(|p| UrlPattern::parse(p).ok()).any(|p| p.allows(method, url))
+        };
         let host = url.host_str().unwrap_or_default();
         let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
         let post = if method == "POST" { "POST " } else { "" };
@@ -181,7 +182,8 @@ pub(crate) struct UrlPattern {
 
 impl UrlPattern {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let bad = |why: &str| format!("expected `https://host/path*` with `POST ` in front to post, found {text:?}: {why}");
+        let bad =
+            |why: &str| format!("expected `https://host/path*` with `POST ` in front to post, found {text:?}: {why}");
         let (post, rest) = text.strip_prefix("POST ").map_or((false, text), |rest| (true, rest));
         let (scheme, rest) = rest.split_once("://").ok_or_else(|| bad("no scheme"))?;
         if !["http", "https"].contains(&scheme) {

@@ -51,6 +51,8 @@ impl Default for LoaderConfig {
 pub struct Loader {
     shared: Arc<Shared>,
     found: RwLock<Found>,
+    /// Held while looking again, so that two threads do not compile the same plugin.
+    looking: Mutex<()>,
 }
 
 /// What all plugins of a loader share.
@@ -99,6 +101,7 @@ struct Found {
     problems: Vec<LoadError>,
 }
 
+#[derive(Clone)]
 struct Entry {
     plugin: Arc<Plugin>,
     folder: PathBuf,
@@ -113,7 +116,7 @@ impl Loader {
     /// The lock file is damaged.
     pub fn new(config: LoaderConfig) -> Result<Self, LoadError> {
         let shared = Arc::new(Shared { config, runtime: Mutex::default(), hashes: Mutex::default() });
-        let loader = Self { shared, found: RwLock::default() };
+        let loader = Self { shared, found: RwLock::default(), looking: Mutex::default() };
         loader.refresh()?;
         Ok(loader)
     }
@@ -124,13 +127,15 @@ impl Loader {
     /// # Errors
     /// The lock file is damaged.
     pub fn refresh(&self) -> Result<(), LoadError> {
+        let _looking = self.looking.lock();
         let lock = Lock::read(&self.shared.config.lock_file)?;
-        let old = std::mem::take(&mut *self.found.write());
+        // Others go on with the old list until the new one is whole.
+        let old: Vec<Entry> = self.found.read().plugins.values().cloned().collect();
         let mut found = Found::default();
         for folder in self.folders() {
-            let known = old.plugins.values().find(|e| e.folder == folder && !self.is_stale(e));
+            let known = old.iter().find(|e| e.folder == folder && !self.is_stale(e));
             let entry = match known {
-                Some(known) => Entry { plugin: known.plugin.clone(), folder, stamps: known.stamps },
+                Some(known) => known.clone(),
                 None => match self.load(&folder, &lock, &mut found.problems) {
                     Ok(plugin) => {
                         let stamps = self.stamps(&plugin, &folder);
@@ -265,7 +270,8 @@ mod tests {
 
     fn install(folder: &Path, id: &str, artefact: &[u8]) {
         std::fs::create_dir_all(folder).unwrap();
-        let text = format!("id = \"{id}\"\nversion = \"0.1.0\"\nwit = \"anagama:plugin@0.1.0\"\ncomponent = \"x.wasm\"\n");
+        let text =
+            format!("id = \"{id}\"\nversion = \"0.1.0\"\nwit = \"anagama:plugin@0.1.0\"\ncomponent = \"x.wasm\"\n");
         std::fs::write(folder.join(FILE_NAME), text).unwrap();
         std::fs::write(folder.join("x.wasm"), artefact).unwrap();
     }
@@ -291,7 +297,10 @@ mod tests {
         let loader = Loader::new(config(dir.path())).unwrap();
         let problems: Vec<String> = loader.problems().iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 4, "{problems:?}");
-        assert!(problems[0].contains("plugin x.a 0.1.0 (wasm ") && problems[0].contains("not a component"), "{problems:?}");
+        assert!(
+            problems[0].contains("plugin x.a 0.1.0 (wasm ") && problems[0].contains("not a component"),
+            "{problems:?}"
+        );
         assert!(problems[1].contains("plugin x.b") && problems[1].contains("describe"), "{problems:?}");
         assert!(problems[2].contains("vendor.name"), "{problems:?}");
         assert!(problems[3].contains("d/x.wasm"), "{problems:?}");
@@ -305,7 +314,9 @@ mod tests {
         let folder = dir.path().join("plugins/n");
         std::fs::create_dir_all(&folder).unwrap();
         let target = crate::NATIVE_TARGET;
-        let text = format!("id = \"x.n\"\nversion = \"0.1.0\"\nwit = \"anagama:plugin@0.1.0\"\n[native]\n{target} = \"libn.so\"\n");
+        let text = format!(
+            "id = \"x.n\"\nversion = \"0.1.0\"\nwit = \"anagama:plugin@0.1.0\"\n[native]\n{target} = \"libn.so\"\n"
+        );
         std::fs::write(folder.join(FILE_NAME), text).unwrap();
         std::fs::write(folder.join("libn.so"), b"no library").unwrap();
         let loader = Loader::new(config(dir.path())).unwrap();

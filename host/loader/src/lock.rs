@@ -85,7 +85,10 @@ pub fn revoke(lock_file: &Path, what: &str) -> Result<Vec<(String, Approval)>, L
     let mut lock = Lock::read(lock_file)?;
     let path = std::fs::canonicalize(what).unwrap_or_else(|_| what.into());
     let fits = |sha: &str, a: &Approval| {
-        a.plugin == what || a.path == path || a.path.parent() == Some(&path) || (what.len() >= 8 && sha.starts_with(what))
+        a.plugin == what
+            || a.path == path
+            || a.path.parent() == Some(&path)
+            || (what.len() >= 8 && sha.starts_with(what))
     };
     let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
         std::mem::take(&mut lock.native).into_iter().partition(|(sha, a)| fits(sha, a));
@@ -161,7 +164,10 @@ mod tests {
         assert!(Lock::read(&lock).unwrap().approves(&sha));
 
         std::fs::write(&library, b"other code").unwrap();
-        assert!(!Lock::read(&lock).unwrap().approves(&sha256_file(&library).unwrap()), "another file, another approval");
+        assert!(
+            !Lock::read(&lock).unwrap().approves(&sha256_file(&library).unwrap()),
+            "another file, another approval"
+        );
         approve(&lock, &library).unwrap();
         assert_eq!(Lock::read(&lock).unwrap().native.len(), 2);
 

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Name of the manifest in a plugin's folder.
-pub const FILE_NAME: &str = "plugin.toml";
+pub(crate) const FILE_NAME: &str = "plugin.toml";
 
 /// The WIT package that this host implements.
-pub const WIT_PACKAGE: &str = "anagama:plugin";
+pub(crate) const WIT_PACKAGE: &str = "anagama:plugin";
 /// Its newest version; plugins made for an earlier 0.1.x load too.
-pub const WIT_VERSION: (u64, u64, u64) = (0, 1, 0);
+pub(crate) const WIT_VERSION: (u64, u64, u64) = (0, 1, 0);
 
 /// The target whose native library this host can load.
 pub const NATIVE_TARGET: &str = env!("ANAGAMA_TARGET");
@@ -80,10 +80,7 @@ impl Manifest {
     fn check(&self) -> Result<(), String> {
         let word = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         if self.id.len() > 100 || !self.id.contains('.') || !self.id.split('.').all(word) {
-            return Err(format!(
-                "`id`: expected `vendor.name` of letters, digits, `-` and `_`, found {:?}",
-                self.id
-            ));
+            return Err(format!("`id`: expected `vendor.name` of letters, digits, `-` and `_`, found {:?}", self.id));
         }
         if triple(&self.version).is_none() {
             return Err(format!("`version`: expected three numbers like 0.1.0, found {:?}", self.version));

@@ -247,7 +247,11 @@ impl Inner {
     ) -> Result<Guard<I>, LoadError> {
         if !self.description.kinds.contains(&kind) {
             let kinds: Vec<&str> = self.description.kinds.iter().map(|k| crate::kinds::name(*k)).collect();
-            return Err(self.problem(kind, "open", format!("expected a {}, found {}", crate::kinds::name(kind), kinds.join(", "))));
+            return Err(self.problem(
+                kind,
+                "open",
+                format!("expected a {}, found {}", crate::kinds::name(kind), kinds.join(", ")),
+            ));
         }
         if !config.is_object() {
             return Err(self.problem(kind, "open", format!("expected a JSON object of settings, found {config}")));
@@ -264,7 +268,8 @@ impl Inner {
 
     fn services(&self, call: &CallContext) -> Services {
         let limits = call.limits.unwrap_or(self.shared.config.limits);
-        let storage = Storage::new(self.shared.config.cache_dir.join("storage").join(&self.manifest.id), self.rights.storage);
+        let storage =
+            Storage::new(self.shared.config.cache_dir.join("storage").join(&self.manifest.id), self.rights.storage);
         let inference = self.shared.config.inference.clone();
         Services::new(self.manifest.id.clone(), self.rights.clone(), call.clone(), limits, inference, storage)
     }
@@ -308,8 +313,7 @@ fn load(
             let bytes = read_unchanged(path, sha256)?;
             let linked = shared.runtime()?.load(&bytes, sha256)?;
             let info = linked.describe(|| no_rights(shared)).map_err(|e| e.to_string())?;
-            let description =
-                Description { kinds: linked.kinds().to_vec(), imports: linked.imports().to_vec(), info };
+            let description = Description { kinds: linked.kinds().to_vec(), imports: linked.imports().to_vec(), info };
             Ok((Arc::new(linked), description))
         }
         Form::Native => {

@@ -24,10 +24,7 @@ impl GuardedCaptioner {
         Ok(Self { guard, max_batch: max_batch.max(1) as usize })
     }
 
-    fn one_by_one(
-        &mut self,
-        batch: &[CaptionRequest],
-    ) -> Result<Vec<Result<Annotation, PluginError>>, PluginError> {
+    fn one_by_one(&mut self, batch: &[CaptionRequest]) -> Result<Vec<Result<Annotation, PluginError>>, PluginError> {
         let (mut answers, mut timeouts) = (Vec::new(), 0);
         for (i, request) in batch.iter().enumerate() {
             let what = item(i, batch.len(), &request.image);
@@ -114,7 +111,8 @@ mod tests {
         let mut captioner = GuardedCaptioner::new(guard).unwrap();
         assert_eq!(captioner.max_batch(), 1);
         let image = |w| data::Image::new(w, 1, data::PixelFormat::L8, vec![0; w as usize]).unwrap();
-        captioner.caption(widths.iter().map(|w| CaptionRequest { image: image(*w), known: Annotation::default() }).collect())
+        captioner
+            .caption(widths.iter().map(|w| CaptionRequest { image: image(*w), known: Annotation::default() }).collect())
     }
 
     #[test]

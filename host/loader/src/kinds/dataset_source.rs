@@ -33,7 +33,10 @@ impl DatasetSource for GuardedSource {
         if page.next.is_some() && page.next == from {
             return Err(self.guard.blame_plugin(
                 "next-page",
-                PluginError::new(spec::ErrorKind::Internal, "the page ends where it began; the listing would never end"),
+                PluginError::new(
+                    spec::ErrorKind::Internal,
+                    "the page ends where it began; the listing would never end",
+                ),
             ));
         }
         Ok(page)

@@ -30,9 +30,12 @@ impl GuardedEvaluator {
         Ok(Self { guard, metrics, reference: Vec::new(), samples: Vec::new() })
     }
 
-    fn call<T>(&mut self, f: impl FnOnce(&mut dyn RawEvaluator) -> Answer<T>) -> Result<T, super::CallError> {
+    fn call<T>(
+        &mut self,
+        f: impl FnOnce(&mut (dyn RawEvaluator + 'static)) -> Answer<T>,
+    ) -> Result<T, super::CallError> {
         let (reference, samples) = (&self.reference, &self.samples);
-        let replay = |e: &mut dyn RawEvaluator| {
+        let replay = |e: &mut (dyn RawEvaluator + 'static)| {
             if !reference.is_empty()
                 && let Err(refused) = e.reference(reference)?
             {
@@ -82,7 +85,7 @@ impl Evaluator for GuardedEvaluator {
     }
 
     fn finish(&mut self) -> Result<Vec<Score>, PluginError> {
-        let result = self.call(RawEvaluator::finish);
+        let result = self.call(|e| e.finish());
         let scores = result.map_err(|e| self.guard.blame("finish", &e))?;
         self.samples.clear();
         Ok(scores)

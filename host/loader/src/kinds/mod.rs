@@ -62,7 +62,7 @@ impl From<Fault> for OpenError {
 }
 
 impl OpenError {
-    fn kind(&self) -> spec::ErrorKind {
+    pub(crate) fn kind(&self) -> spec::ErrorKind {
         match self {
             Self::Link(_) => spec::ErrorKind::Unavailable,
             Self::Fault(fault) => fault.kind(),
@@ -74,7 +74,8 @@ impl OpenError {
 /// A loaded component or library: opens configured instances. `config` is a JSON object.
 pub(crate) trait Artefact: Send + Sync {
     fn captioner(&self, config: &str, services: Services) -> Result<Box<dyn captioner::RawCaptioner>, OpenError>;
-    fn dataset_source(&self, config: &str, services: Services) -> Result<Box<dyn dataset_source::RawSource>, OpenError>;
+    fn dataset_source(&self, config: &str, services: Services)
+    -> Result<Box<dyn dataset_source::RawSource>, OpenError>;
     fn tag_filter(&self, config: &str, services: Services) -> Result<Box<dyn tag_filter::RawFilter>, OpenError>;
     fn evaluator(&self, config: &str, services: Services) -> Result<Box<dyn evaluator::RawEvaluator>, OpenError>;
     fn node(&self, services: Services) -> Result<Box<dyn node::RawNode>, OpenError>;
@@ -137,9 +138,7 @@ impl<I: ?Sized> Guard<I> {
         let colon = if what.is_empty() { "" } else { ": " };
         match error {
             CallError::Refused(e) => self.blame_plugin(what, e.clone()),
-            CallError::Fault(fault) => {
-                PluginError::new(fault.kind(), format!("{}{colon}{what}: {fault}", self.label))
-            }
+            CallError::Fault(fault) => PluginError::new(fault.kind(), format!("{}{colon}{what}: {fault}", self.label)),
             CallError::Open(e) => {
                 PluginError::new(e.kind(), format!("{}{colon}{what}: could not be opened again: {e}", self.label))
             }

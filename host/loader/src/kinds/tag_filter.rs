@@ -29,7 +29,8 @@ impl GuardedFilter {
 
     fn apply_once(&mut self, batch: &[FilterRequest]) -> Result<Vec<Verdict>, super::CallError> {
         let observed = &self.observed;
-        let replay = |f: &mut dyn RawFilter| if observed.is_empty() { Ok(Ok(())) } else { f.observe(observed) };
+        let replay =
+            |f: &mut (dyn RawFilter + 'static)| if observed.is_empty() { Ok(Ok(())) } else { f.observe(observed) };
         self.guard.call_after(replay, |f| f.apply(batch))
     }
 }
@@ -41,7 +42,8 @@ impl TagFilter for GuardedFilter {
 
     fn observe(&mut self, batch: &[FilterRequest]) -> Result<(), PluginError> {
         let observed = &self.observed;
-        let replay = |f: &mut dyn RawFilter| if observed.is_empty() { Ok(Ok(())) } else { f.observe(observed) };
+        let replay =
+            |f: &mut (dyn RawFilter + 'static)| if observed.is_empty() { Ok(Ok(())) } else { f.observe(observed) };
         let result = self.guard.call_after(replay, |f| f.observe(batch));
         result.map_err(|e| self.guard.blame(&format!("observing {}", span(batch)), &e))?;
         self.observed.extend_from_slice(batch);

@@ -99,7 +99,8 @@ impl Artefact for Library {
             // SAFETY: `this` comes from this table's `open`.
             unsafe { (t.metrics)(opened.this, sink) }
         });
-        let metrics = results?.map_err(OpenError::Refused)?.json(0).map_err(|e| OpenError::Link(format!("metrics: {e}")))?;
+        let metrics =
+            results?.map_err(OpenError::Refused)?.json(0).map_err(|e| OpenError::Link(format!("metrics: {e}")))?;
         Ok(Box::new(OpenedEvaluator { opened, metrics }))
     }
 
@@ -192,7 +193,7 @@ enum WireMedia {
     Url(String),
     File((String, String)),
     Image(u64),
-    Bytes(Option<()>),
+    Bytes(()),
 }
 
 impl Opened<abi::DatasetSourceTable> {
@@ -200,7 +201,9 @@ impl Opened<abi::DatasetSourceTable> {
         let media = match item.media {
             WireMedia::Url(url) => Media::Url(url),
             WireMedia::File((root, path)) => Media::File { root, path },
-            WireMedia::Bytes(_) => Media::Bytes(bulk.ok_or_else(|| format!("item `{}`: its bytes are missing", item.id))?.to_vec()),
+            WireMedia::Bytes(()) => {
+                Media::Bytes(bulk.ok_or_else(|| format!("item `{}`: its bytes are missing", item.id))?.to_vec())
+            }
             WireMedia::Image(handle) => match self.objects.take(handle) {
                 Some(Object::Image(held)) => Media::Image(held.value),
                 _ => return Err(format!("item `{}`: unknown image handle {handle}", item.id)),

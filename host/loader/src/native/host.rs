@@ -2,8 +2,8 @@
 
 use super::objects::{Inner, LibraryContext, Object, current};
 use super::values::{self, Code};
-use crate::services::{Held, refuse, tensors as ops};
 use crate::Level;
+use crate::services::{Held, refuse, tensors as ops};
 use data::{Array, Dtype, Image, Rect};
 use plugin_abi as abi;
 use plugin_abi::{ABI_MAGIC, ABI_MAJOR, ABI_MINOR, ERROR, HostTable, OK, Sink, Str, WHOLE};
@@ -407,7 +407,8 @@ unsafe extern "C" fn tensor_stack(_: Ctx, tensors: *const u64, count: usize, out
     handle(sink, out, |inner| {
         // SAFETY: the ABI.
         let handles = unsafe { slice(tensors, count)? };
-        let arrays: Vec<&Array> = handles.iter().map(|h| Ok(&inner.tensor(*h)?.value)).collect::<Result<_, PluginError>>()?;
+        let arrays: Vec<&Array> =
+            handles.iter().map(|h| Ok(&inner.tensor(*h)?.value)).collect::<Result<_, PluginError>>()?;
         tensor(inner.services.stack(&arrays))
     })
 }

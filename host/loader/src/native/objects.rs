@@ -196,7 +196,9 @@ impl Results {
         let one = |i: usize| {
             let mut given = self.items.iter().filter(|(index, status, _)| *index == i as u64 && *status != BULK);
             match given.next() {
-                Some((_, OK, data)) => serde_json::from_slice(data).map(Ok).map_err(|e| bad(format!("answer {i}: {e}"))),
+                Some((_, OK, data)) => {
+                    serde_json::from_slice(data).map(Ok).map_err(|e| bad(format!("answer {i}: {e}")))
+                }
                 Some((_, _, data)) => Ok(Err(error(data))),
                 None => Err(bad(format!("expected {count} answers, found none for item {i}"))),
             }
@@ -215,9 +217,8 @@ impl Results {
 }
 
 fn error(data: &[u8]) -> PluginError {
-    serde_json::from_slice(data).unwrap_or_else(|_| {
-        PluginError::new(ErrorKind::Internal, String::from_utf8_lossy(data).into_owned())
-    })
+    serde_json::from_slice(data)
+        .unwrap_or_else(|_| PluginError::new(ErrorKind::Internal, String::from_utf8_lossy(data).into_owned()))
 }
 
 unsafe extern "C" fn put(ctx: *mut c_void, index: u64, status: i32, data: Str) {

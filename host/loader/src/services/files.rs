@@ -155,7 +155,8 @@ mod tests {
         }
         let s = granted(&root);
         let absolute = dir.path().join("secret");
-        for path in ["../secret", "sub/../../secret", absolute.to_str().unwrap(), "link", "sub/up/secret", "..\\secret"] {
+        for path in ["../secret", "sub/../../secret", absolute.to_str().unwrap(), "link", "sub/up/secret", "..\\secret"]
+        {
             let e = s.read_file("pictures", path, 100).unwrap_err();
             assert_eq!(e.kind, ErrorKind::Denied, "{path}: {e}");
         }

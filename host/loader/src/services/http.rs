@@ -14,7 +14,8 @@ use url::{Host, Url};
 const MAX_REDIRECTS: usize = 5;
 const USER_AGENT: &str = concat!("anagama/", env!("CARGO_PKG_VERSION"));
 /// Headers that the host sets, or that would let a plugin speak for somebody else.
-const REFUSED_HEADERS: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "proxy-authorization", "upgrade"];
+const REFUSED_HEADERS: [&str; 6] =
+    ["host", "connection", "content-length", "transfer-encoding", "proxy-authorization", "upgrade"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -64,10 +65,7 @@ impl Services {
         self.blocking(move || follow(&rights, url, request, until, max))
     }
 
-    pub(crate) fn fetch_image(
-        &self,
-        request: Request,
-    ) -> Result<Result<super::Held<data::Image>, PluginError>, Fault> {
+    pub(crate) fn fetch_image(&self, request: Request) -> Result<Result<super::Held<data::Image>, PluginError>, Fault> {
         let url = request.url.clone();
         match self.fetch(request)? {
             Err(e) => Ok(Err(e)),
@@ -88,22 +86,30 @@ fn allowed(rights: &Rights, method: Method, url: &str) -> Result<Url, PluginErro
 }
 
 /// Fetches and follows redirects, each of them checked as if the plugin had asked for it.
-fn follow(rights: &Rights, mut url: Url, mut request: Request, until: Instant, max: u64) -> Result<Response, PluginError> {
+fn follow(
+    rights: &Rights,
+    mut url: Url,
+    mut request: Request,
+    until: Instant,
+    max: u64,
+) -> Result<Response, PluginError> {
     for _ in 0..=MAX_REDIRECTS {
         let response = once(&url, &request, until, max)?;
         let location = response.headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.clone());
         let (true, Some(location)) = ([301, 302, 303, 307, 308].contains(&response.status), location) else {
             return Ok(response);
         };
-        let next = url.join(&location).map_err(|e| {
-            PluginError::new(ErrorKind::Unavailable, format!("{url}: redirected to {location:?}: {e}"))
-        })?;
+        let next = url
+            .join(&location)
+            .map_err(|e| PluginError::new(ErrorKind::Unavailable, format!("{url}: redirected to {location:?}: {e}")))?;
         if response.status == 303 || (request.method == Method::Post && response.status < 303) {
             request.method = if request.method == Method::Head { Method::Head } else { Method::Get };
             request.body = None;
         }
         if next.origin() != url.origin() {
-            request.headers.retain(|(name, _)| !["authorization", "cookie"].contains(&name.to_ascii_lowercase().as_str()));
+            request
+                .headers
+                .retain(|(name, _)| !["authorization", "cookie"].contains(&name.to_ascii_lowercase().as_str()));
         }
         let from = url;
         url = allowed(rights, request.method, next.as_str()).map_err(|mut e| {
@@ -285,7 +291,14 @@ mod tests {
     }
 
     fn get(url: impl Into<String>) -> Request {
-        Request { method: Method::Get, url: url.into(), headers: vec![], body: None, timeout_ms: Some(5000), max_bytes: None }
+        Request {
+            method: Method::Get,
+            url: url.into(),
+            headers: vec![],
+            body: None,
+            timeout_ms: Some(5000),
+            max_bytes: None,
+        }
     }
 
     #[test]
@@ -305,7 +318,17 @@ mod tests {
         let e = s.fetch(get(format!("http://localhost:{port}/x"))).unwrap().unwrap_err();
         assert_eq!(e.kind, ErrorKind::Denied, "{e}");
         assert!(asked.try_recv().is_err());
-        for address in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "::1", "::ffff:10.0.0.1", "fe80::1", "fd00::1", "0.0.0.0"] {
+        for address in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "169.254.169.254",
+            "100.64.0.1",
+            "::1",
+            "::ffff:10.0.0.1",
+            "fe80::1",
+            "fd00::1",
+            "0.0.0.0",
+        ] {
             assert!(!is_public(address.parse().unwrap()), "{address}");
         }
         for address in ["1.1.1.1", "93.184.216.34", "2606:4700::1111"] {
@@ -315,7 +338,8 @@ mod tests {
 
     #[test]
     fn fetches_what_is_granted_by_address_and_checks_redirects() {
-        let (port, asked) = server(vec![ok("hello"), redirect("/b"), ok("moved"), redirect("http://127.0.0.1:1/x"), ok("0123456789")]);
+        let (port, asked) =
+            server(vec![ok("hello"), redirect("/b"), ok("moved"), redirect("http://127.0.0.1:1/x"), ok("0123456789")]);
         let s = granted(&[format!("http://127.0.0.1:{port}/*")]);
         let url = |path: &str| format!("http://127.0.0.1:{port}/{path}");
         let mut request = get(url("a?q=1"));
@@ -323,7 +347,10 @@ mod tests {
         let r = s.fetch(request).unwrap().unwrap();
         assert_eq!((r.status, r.body.as_slice()), (200, b"hello".as_slice()));
         let line = asked.recv().unwrap().to_ascii_lowercase();
-        assert!(line.starts_with("get /a?q=1 http/1.1") && line.contains("x-test: 1") && line.contains("anagama/"), "{line}");
+        assert!(
+            line.starts_with("get /a?q=1 http/1.1") && line.contains("x-test: 1") && line.contains("anagama/"),
+            "{line}"
+        );
 
         assert_eq!(s.fetch(get(url("a"))).unwrap().unwrap().body, b"moved");
         let e = s.fetch(get(url("a"))).unwrap().unwrap_err();

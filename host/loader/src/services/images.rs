@@ -121,7 +121,8 @@ mod tests {
         s.limits.host_bytes = 1000;
         s.budget = crate::services::Budget::new(1000, 10);
         let image = s.image_from_pixels(4, 4, PixelFormat::Rgb8, vec![7; 48]).unwrap();
-        let huge = ResizeSpec { width: 60_000, height: 60_000, fit: Fit::Stretch, filter: Filter::Nearest, pad_color: 0 };
+        let huge =
+            ResizeSpec { width: 60_000, height: 60_000, fit: Fit::Stretch, filter: Filter::Nearest, pad_color: 0 };
         assert_eq!(s.resize(&image.value, &huge).err().unwrap().kind, ErrorKind::TooLarge);
         let spec = TensorSpec {
             resize: Some(huge),

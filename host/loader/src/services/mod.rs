@@ -144,9 +144,10 @@ impl Budget {
         let take = |before: usize| Some(before + 1).filter(|after| after <= max_handles);
         match handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(_) => Ok(Handle { budget: self.clone() }),
-            Err(_) => {
-                refuse(ErrorKind::TooLarge, format!("{max_handles} handles are open and no more may be; drop some first"))
-            }
+            Err(_) => refuse(
+                ErrorKind::TooLarge,
+                format!("{max_handles} handles are open and no more may be; drop some first"),
+            ),
         }
     }
 }
@@ -175,7 +176,8 @@ impl Drop for Handle {
 }
 
 /// Something a plugin holds a handle on, with what it costs.
-pub(crate) struct Held<T> {
+#[expect(unreachable_pub, reason = "the generated bindings re-export it as `pub`")]
+pub struct Held<T> {
     pub(crate) value: T,
     bytes: Arc<Bytes>,
     handle: Handle,
@@ -209,7 +211,12 @@ pub(crate) mod tests {
     use crate::grants::Grants;
     use crate::manifest::Requests;
 
-    pub(crate) fn services(requests: &Requests, grants: &Grants, call: CallContext, folder: &std::path::Path) -> Services {
+    pub(crate) fn services(
+        requests: &Requests,
+        grants: &Grants,
+        call: CallContext,
+        folder: &std::path::Path,
+    ) -> Services {
         let rights = Rights::new("example.x", requests, grants);
         let storage = storage::Storage::new(folder.join("storage"), rights.storage);
         Services::new("plugin example.x".into(), rights, call, Limits::default(), None, storage)

@@ -17,7 +17,12 @@ impl Services {
         Held::make(&self.budget, (data.len() * 4) as u64, || Array::from_f32(shape, data).map_err(invalid))
     }
 
-    pub(crate) fn tensor_from_bytes(&self, shape: &[u32], dtype: Dtype, bytes: &[u8]) -> Result<Held<Array>, PluginError> {
+    pub(crate) fn tensor_from_bytes(
+        &self,
+        shape: &[u32],
+        dtype: Dtype,
+        bytes: &[u8],
+    ) -> Result<Held<Array>, PluginError> {
         let shape = checked_shape(shape)?;
         Held::make(&self.budget, bytes.len() as u64, || Array::from_bytes(shape, dtype, bytes).map_err(invalid))
     }
@@ -150,10 +155,7 @@ fn split(array: &Array, dim: u32) -> Result<(usize, usize, usize), PluginError> 
 
 fn checked_shape(shape: &[u32]) -> Result<Vec<usize>, PluginError> {
     if shape.len() > MAX_DIMS {
-        return refuse(
-            ErrorKind::TooLarge,
-            format!("expected at most {MAX_DIMS} dimensions, found {}", shape.len()),
-        );
+        return refuse(ErrorKind::TooLarge, format!("expected at most {MAX_DIMS} dimensions, found {}", shape.len()));
     }
     Ok(shape.iter().map(|d| *d as usize).collect())
 }

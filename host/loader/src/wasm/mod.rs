@@ -10,7 +10,9 @@ use std::time::Duration;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy};
 
-pub(crate) use state::{HostHandle, HostImage, HostSession, HostTensor, State};
+pub(crate) use state::State;
+#[expect(unreachable_pub, reason = "the generated bindings re-export them as `pub`")]
+pub use state::{HostHandle, HostImage, HostSession, HostTensor};
 
 /// How often a running component is interrupted to see whether it must stop.
 const TICK: Duration = Duration::from_millis(10);

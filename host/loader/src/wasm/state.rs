@@ -7,10 +7,18 @@ use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
-pub(crate) type HostImage = Held<Image>;
-pub(crate) type HostTensor = Held<Array>;
-pub(crate) type HostSession = Held<Arc<dyn Session>>;
-pub(crate) type HostHandle = Held<spec::Object>;
+/// The types behind the WIT's resources.
+#[expect(unreachable_pub, reason = "the generated bindings re-export them as `pub`")]
+mod resources {
+    use super::*;
+
+    pub type HostImage = Held<Image>;
+    pub type HostTensor = Held<Array>;
+    pub type HostSession = Held<Arc<dyn Session>>;
+    pub type HostHandle = Held<spec::Object>;
+}
+#[expect(unreachable_pub, reason = "as above")]
+pub use resources::{HostHandle, HostImage, HostSession, HostTensor};
 
 /// Core instances, tables and memories of one component instance.
 const MAX_PARTS: usize = 64;
@@ -91,7 +99,11 @@ impl ResourceLimiter for State {
         } else {
             self.refused = Some(total);
             let label = &self.services.label;
-            tracing::warn!("{label}: {} MiB of memory refused, the limit is {} MiB", total >> 20, self.services.limits.memory >> 20);
+            tracing::warn!(
+                "{label}: {} MiB of memory refused, the limit is {} MiB",
+                total >> 20,
+                self.services.limits.memory >> 20
+            );
         }
         Ok(granted)
     }

@@ -98,7 +98,12 @@ mod describe {
 }
 
 impl Linked {
-    pub(crate) fn new(engine: Engine, pre: InstancePre<State>, kinds: Vec<Kind>, imports: Vec<String>) -> wasmtime::Result<Self> {
+    pub(crate) fn new(
+        engine: Engine,
+        pre: InstancePre<State>,
+        kinds: Vec<Kind>,
+        imports: Vec<String>,
+    ) -> wasmtime::Result<Self> {
         macro_rules! entry {
             ($role:ident, $pre:path) => {
                 match kinds.contains(&Role::$role) {

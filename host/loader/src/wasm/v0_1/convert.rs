@@ -86,8 +86,7 @@ impl From<types::Annotation> for spec::Annotation {
 
 impl From<&spec::Annotation> for types::Annotation {
     fn from(a: &spec::Annotation) -> Self {
-        let tag =
-            |t: &spec::Tag| types::Tag { name: t.name.clone(), score: t.score, category: t.category.clone() };
+        let tag = |t: &spec::Tag| types::Tag { name: t.name.clone(), score: t.score, category: t.category.clone() };
         Self { text: a.text.clone(), tags: a.tags.iter().map(tag).collect(), extra: a.extra.clone() }
     }
 }
@@ -189,7 +188,9 @@ impl From<schema::Widget> for spec::Widget {
         use schema::Widget as W;
         match w {
             W::None => Self::None,
-            W::Int(w) => Self::Int { default: w.default, min: w.min, max: w.max, step: w.step, seed_control: w.seed_control },
+            W::Int(w) => {
+                Self::Int { default: w.default, min: w.min, max: w.max, step: w.step, seed_control: w.seed_control }
+            }
             W::Float(w) => Self::Float { default: w.default, min: w.min, max: w.max, step: w.step, round: w.round },
             W::Text(w) => Self::Text { default: w.default, multiline: w.multiline, placeholder: w.placeholder },
             W::Boolean(w) => Self::Boolean { default: w.default, label_on: w.label_on, label_off: w.label_off },

@@ -181,11 +181,8 @@ impl RawFilter for Instance<tag_filter::TagFilterPlugin> {
 
 fn filter_requests(batch: &[FilterRequest]) -> Vec<tag_filter::exports::anagama::plugin::tag_filter::Request> {
     use tag_filter::exports::anagama::plugin::tag_filter::Request;
-    let request = |r: &FilterRequest| Request {
-        id: r.id.clone(),
-        subset: r.subset.clone(),
-        annotation: (&r.annotation).into(),
-    };
+    let request =
+        |r: &FilterRequest| Request { id: r.id.clone(), subset: r.subset.clone(), annotation: (&r.annotation).into() };
     batch.iter().map(request).collect()
 }
 

@@ -16,12 +16,16 @@ type Answer<T> = Result<std::result::Result<T, types::Error>>;
 
 impl State {
     /// Puts an object into the guest's table.
-    fn push<T: Send + 'static>(&mut self, held: std::result::Result<Held<T>, PluginError>) -> Answer<Resource<Held<T>>> {
+    fn push<T: Send + 'static>(
+        &mut self,
+        held: std::result::Result<Held<T>, PluginError>,
+    ) -> Answer<Resource<Held<T>>> {
         Ok(match held {
             Err(e) => Err(e.into()),
             Ok(held) => self.table.push(held).map_err(|_| {
                 let limit = self.services.limits.handles;
-                PluginError::new(ErrorKind::TooLarge, format!("more than {limit} handles are open; drop some first")).into()
+                PluginError::new(ErrorKind::TooLarge, format!("more than {limit} handles are open; drop some first"))
+                    .into()
             }),
         })
     }
@@ -249,11 +253,7 @@ impl inference::HostSession for State {
 }
 
 impl generation::Host for State {
-    fn generate(
-        &mut self,
-        request: generation::Request,
-        _: Vec<Resource<HostImage>>,
-    ) -> Answer<generation::Reply> {
+    fn generate(&mut self, request: generation::Request, _: Vec<Resource<HostImage>>) -> Answer<generation::Reply> {
         Ok(self.services.generate(&request.model).map_err(Into::into))
     }
 }
@@ -286,13 +286,7 @@ impl storage::Host for State {
 }
 
 impl files::Host for State {
-    fn list_dir(
-        &mut self,
-        root: String,
-        path: String,
-        after: Option<String>,
-        limit: u32,
-    ) -> Answer<Vec<files::Entry>> {
+    fn list_dir(&mut self, root: String, path: String, after: Option<String>, limit: u32) -> Answer<Vec<files::Entry>> {
         let entries = self.services.list_dir(&root, &path, after.as_deref(), limit);
         Ok(entries.map(|e| e.into_iter().map(Into::into).collect()).map_err(Into::into))
     }

@@ -1,0 +1,247 @@
+//! The plugins and test guests that `cargo xtask guests` builds: both forms, and the faults of each guest.
+//! Without them each test prints that it is skipped.
+#![allow(clippy::unwrap_used)]
+
+use data::{CaptionRequest, FilterRequest, Image, PixelFormat, Verdict};
+use loader::{CallContext, Form, Level, Limits, Loader, LoaderConfig, NodeInputs, NodeValue, Plugin};
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+struct Installed {
+    loader: Loader,
+    _dir: tempfile::TempDir,
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The plugin `id` of the built ones in the wanted form, or `None` with the reason printed.
+fn installed(id: &str, form: Form, limits: Limits) -> Option<(Installed, Arc<Plugin>)> {
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+    let built = built.join("plugins");
+    let dir = tempfile::tempdir().unwrap();
+    let plugins = dir.path().join("plugins");
+    // A copy of the one folder: the others need not be compiled for this test.
+    let name = id.split('.').next_back().unwrap();
+    let Ok(files) = std::fs::read_dir(built.join(name)) else {
+        eprintln!("skipped: {} is not there; `cargo xtask guests` builds it", built.join(name).display());
+        return None;
+    };
+    std::fs::create_dir_all(plugins.join(name)).unwrap();
+    for file in files.flatten() {
+        std::fs::copy(file.path(), plugins.join(name).join(file.file_name())).unwrap();
+    }
+    let config = LoaderConfig {
+        plugin_dirs: vec![plugins.clone()],
+        cache_dir: dir.path().join("cache"),
+        lock_file: dir.path().join("lock.json"),
+        prefer_native: form == Form::Native,
+        limits,
+        inference: Some(Arc::new(inference::Registry::new(vec![repository().join("examples/models")]))),
+        ..LoaderConfig::default()
+    };
+    if form == Form::Native {
+        loader::approve(&config.lock_file, &plugins.join(name)).unwrap();
+    }
+    let loader = Loader::new(config).unwrap();
+    assert!(loader.problems().is_empty(), "{:?}", loader.problems());
+    let plugin = loader.plugin(id).unwrap();
+    assert_eq!(plugin.form(), form);
+    Some((Installed { loader, _dir: dir }, plugin))
+}
+
+const FORMS: [Form; 2] = [Form::Wasm, Form::Native];
+
+fn picture(width: u32, height: u32) -> Image {
+    let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i * 37 % 251) as u8).collect();
+    Image::new(width, height, PixelFormat::Rgb8, pixels).unwrap()
+}
+
+fn requests(widths: &[u32]) -> Vec<CaptionRequest> {
+    widths.iter().map(|w| CaptionRequest { image: picture(*w, 4), known: Default::default() }).collect()
+}
+
+#[test]
+fn a_panic_fails_one_image_and_says_why() {
+    for form in FORMS {
+        let Some((_i, plugin)) = installed("test.panics", form, Limits::default()) else { return };
+        let config = json!({"nth": 0, "width": 13});
+        let mut captioner = plugin.open_captioner(&config, CallContext::default()).unwrap();
+        assert_eq!(captioner.max_batch(), 4);
+        let answers = captioner.caption(requests(&[8, 13, 9])).unwrap();
+        assert_eq!(answers[0].as_ref().unwrap().text.as_deref(), Some("8x4"), "{form:?}");
+        assert_eq!(answers[2].as_ref().unwrap().text.as_deref(), Some("9x4"), "{form:?}");
+        let e = answers[1].as_ref().unwrap_err().to_string();
+        for part in ["plugin test.panics 0.1.0 (captioner, ", &plugin.sha256()[..12], "image 2 of 3 (13×4)", "13 wide"]
+        {
+            assert!(e.contains(part), "{form:?}: {e}");
+        }
+    }
+}
+
+#[test]
+fn a_loop_ends_at_the_deadline_and_when_cancelled() {
+    let limits = Limits { deadline: Duration::from_millis(300), ..Limits::default() };
+    let Some((_i, plugin)) = installed("test.spins", Form::Wasm, limits) else { return };
+    let mut captioner = plugin.open_captioner(&json!({"width": 13}), CallContext::default()).unwrap();
+    let answers = captioner.caption(requests(&[8, 13])).unwrap();
+    assert!(answers[0].is_ok());
+    let e = answers[1].as_ref().unwrap_err();
+    assert!(e.kind == spec::ErrorKind::Timeout && e.message.contains("0.3 s"), "{e}");
+
+    let cancel = Arc::new(AtomicBool::new(false));
+    let asked = cancel.clone();
+    let call = CallContext {
+        cancelled: Arc::new(move || asked.load(Ordering::Relaxed)),
+        limits: Some(Limits::default()),
+        ..CallContext::default()
+    };
+    let mut captioner = plugin.open_captioner(&json!({}), call).unwrap();
+    let pressed = Arc::new(Mutex::new(Instant::now()));
+    let (at, then) = (pressed.clone(), cancel.clone());
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        *at.lock().unwrap() = Instant::now();
+        then.store(true, Ordering::Relaxed);
+    });
+    let e = captioner.caption(requests(&[8])).unwrap_err();
+    assert_eq!(e.kind, spec::ErrorKind::Cancelled, "{e}");
+    let waited = pressed.lock().unwrap().elapsed();
+    // An order of magnitude above the tick, for busy machines: far below the deadline of 30 s is what matters.
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+}
+
+#[test]
+fn memory_ends_at_the_cap() {
+    let limits = Limits { memory: 32 << 20, ..Limits::default() };
+    let Some((_i, plugin)) = installed("test.hungry", Form::Wasm, limits) else { return };
+    let mut captioner = plugin.open_captioner(&json!({}), CallContext::default()).unwrap();
+    let answers = captioner.caption(requests(&[8])).unwrap();
+    let e = answers[0].as_ref().unwrap_err().to_string();
+    assert!(e.contains("the limit is 32 MiB"), "{e}");
+}
+
+#[test]
+fn a_forged_handle_ends_the_call() {
+    let Some((_i, plugin)) = installed("test.forger", Form::Wasm, Limits::default()) else { return };
+    let mut captioner = plugin.open_captioner(&json!({}), CallContext::default()).unwrap();
+    let answers = captioner.caption(requests(&[8])).unwrap();
+    let e = answers[0].as_ref().unwrap_err().to_string();
+    assert!(e.contains("handle"), "{e}");
+}
+
+#[test]
+fn too_few_answers_are_a_broken_contract() {
+    for form in FORMS {
+        let Some((_i, plugin)) = installed("test.wrong-count", form, Limits::default()) else { return };
+        let mut captioner = plugin.open_captioner(&json!({"missing": 1}), CallContext::default()).unwrap();
+        let answers = captioner.caption(requests(&[8])).unwrap();
+        let e = answers[0].as_ref().unwrap_err().to_string();
+        assert!(e.contains("broke the contract") && e.contains("expected 1 answers"), "{form:?}: {e}");
+    }
+}
+
+#[test]
+fn a_refused_host_names_the_missing_grant() {
+    for form in FORMS {
+        let Some((_i, plugin)) = installed("test.fetcher", form, Limits::default()) else { return };
+        let config = json!({"url": "http://evil.example/x"});
+        let mut captioner = plugin.open_captioner(&config, CallContext::default()).unwrap();
+        let answers = captioner.caption(requests(&[8])).unwrap();
+        let text = answers[0].as_ref().unwrap().text.clone().unwrap();
+        assert!(text.starts_with("Denied") && text.contains("http = [\"http://evil.example/*\"]"), "{form:?}: {text}");
+    }
+}
+
+#[test]
+fn one_artefact_serves_two_kinds() {
+    for form in FORMS {
+        let Some((_i, plugin)) = installed("test.two-kinds", form, Limits::default()) else { return };
+        assert_eq!(plugin.kinds(), [loader::Kind::Captioner, loader::Kind::TagFilter]);
+        let mut captioner = plugin.open_captioner(&json!({}), CallContext::default()).unwrap();
+        let annotation = captioner.caption(requests(&[8])).unwrap().remove(0).unwrap();
+        let mut filter = plugin.open_tag_filter(&json!({"tag": "wide"}), CallContext::default()).unwrap();
+        let item = |annotation| FilterRequest { id: "a".into(), subset: String::new(), annotation };
+        let verdicts = filter.apply(&[item(annotation), item(Default::default())]).unwrap();
+        assert!(matches!(&verdicts[0], Verdict::Drop(why) if why.contains("wide")), "{form:?}: {verdicts:?}");
+        assert!(matches!(verdicts[1], Verdict::Keep(_)));
+        assert!(plugin.open_evaluator(&json!({}), CallContext::default()).is_err());
+    }
+}
+
+#[test]
+fn nodes_take_and_give_values() {
+    for form in FORMS {
+        let Some((_i, plugin)) = installed("test.echo-node", form, Limits::default()) else { return };
+        let inputs: NodeInputs = [("a".to_owned(), vec![NodeValue::Text("x".into())])].into();
+        let outputs = plugin.run_node("test.echo-node", &inputs, CallContext::default()).unwrap();
+        assert!(matches!(&outputs[0][0], NodeValue::Text(t) if t == "x !"), "{form:?}: {outputs:?}");
+        assert!(matches!(outputs[1][0], NodeValue::Int(3)), "{form:?}: {outputs:?}");
+        let text = |s: &str| NodeValue::Text(s.into());
+        let inputs: NodeInputs = [
+            ("texts".to_owned(), vec![text("a"), text("b")]),
+            ("image".to_owned(), vec![NodeValue::Image(picture(3, 2))]),
+        ]
+        .into();
+        let outputs = plugin.run_node("test.reverse", &inputs, CallContext::default()).unwrap();
+        assert!(matches!(&outputs[0][0], NodeValue::Text(t) if t == "b"), "{form:?}: {outputs:?}");
+        assert!(matches!(&outputs[1][0], NodeValue::Image(i) if *i == picture(3, 2)), "{form:?}");
+        let e = plugin.run_node("test.nothing", &inputs, CallContext::default()).unwrap_err().to_string();
+        assert!(e.contains("test.reverse"), "{e}");
+    }
+}
+
+#[test]
+fn both_forms_of_a_tagger_give_equal_captions() {
+    let mut all = Vec::new();
+    for form in FORMS {
+        for id in ["anagama.palette-tagger", "anagama.wd-tagger"] {
+            let Some((_i, plugin)) = installed(id, form, Limits::default()) else { return };
+            let lines = Arc::new(Mutex::new(Vec::new()));
+            let log = lines.clone();
+            let call = CallContext {
+                log: Arc::new(move |level: Level, line: &str| log.lock().unwrap().push(format!("{level:?} {line}"))),
+                ..CallContext::default()
+            };
+            let config = match id {
+                "anagama.wd-tagger" => json!({"model": "taggers/embedded-tagger"}),
+                _ => json!({}),
+            };
+            let mut captioner = plugin.open_captioner(&config, call).unwrap();
+            let folder = repository().join("examples/models/taggers/embedded-tagger/examples");
+            let batch: Vec<CaptionRequest> = ["ink.png", "comic_transparent_128x104.png", "ink_128.png"]
+                .iter()
+                .map(|f| CaptionRequest {
+                    image: Image::open(&folder.join(f), &Default::default()).unwrap(),
+                    known: Default::default(),
+                })
+                .collect();
+            let answers: Vec<_> = captioner.caption(batch).unwrap().into_iter().map(Result::unwrap).collect();
+            assert!(answers.iter().all(|a| !a.tags.is_empty()), "{id} {form:?}: {answers:?} {lines:?}");
+            all.push((id, serde_json::to_string(&answers).unwrap()));
+        }
+    }
+    assert_eq!(all[..2], all[2..]);
+}
+
+#[test]
+fn a_changed_artefact_is_picked_up() {
+    let Some((i, plugin)) = installed("test.panics", Form::Wasm, Limits::default()) else { return };
+    let path = plugin.explain().path;
+    assert!(Arc::ptr_eq(&plugin, &i.loader.plugin("test.panics").unwrap()), "unchanged, the same");
+    // A custom section changes the bytes and nothing else.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"\0\x02\x01x");
+    std::fs::write(&path, bytes).unwrap();
+    let new = i.loader.plugin("test.panics").unwrap();
+    assert_ne!(new.sha256(), plugin.sha256());
+    let mut captioner = new.open_captioner(&json!({"nth": 0}), CallContext::default()).unwrap();
+    assert!(captioner.caption(requests(&[8])).unwrap()[0].is_ok());
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    i.loader.refresh().unwrap();
+    assert!(i.loader.plugins().is_empty());
+}
