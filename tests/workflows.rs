@@ -1,0 +1,71 @@
+//! A folder is a test case: `workflows/<case>/workflow.json` with `error.txt` (first line `exit N`, then texts that the
+//! program must print) or `expected.json` (files that must appear); every workflow in `examples/` must be valid.
+
+use std::path::{Path, PathBuf};
+use tests::{Anagama, root};
+
+fn folders(dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.join("workflow.json").exists())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Runs one case; the error says what was missing.
+fn run_case(case: &Path) -> Result<(), String> {
+    let out = tempfile::tempdir().unwrap();
+    let config = root().join("tests/workflows/anagama.toml");
+    let finished = Anagama::new([
+        "run".as_ref(),
+        case.join("workflow.json").as_os_str(),
+        "--config".as_ref(),
+        config.as_os_str(),
+        "--out".as_ref(),
+        out.path().as_os_str(),
+        "--store".as_ref(),
+        out.path().join("store").as_os_str(),
+    ])
+    .run();
+    let text = finished.text();
+    let wanted = std::fs::read_to_string(case.join("error.txt")).map_err(|e| format!("error.txt: {e}"))?;
+    let mut lines = wanted.lines();
+    let exit = lines.next().and_then(|l| l.strip_prefix("exit ")).ok_or("error.txt must start with `exit N`")?;
+    if finished.code().map(|c| c.to_string()).as_deref() != Some(exit) {
+        return Err(format!("expected exit {exit}, found {:?}\n{text}", finished.code()));
+    }
+    if text.contains("panicked at") {
+        return Err(format!("the program panicked\n{text}"));
+    }
+    match lines.find(|l| !text.contains(l)) {
+        Some(missing) => Err(format!("`{missing}` is not in the output\n{text}")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn broken_input_gets_a_message() {
+    let cases = folders(&root().join("tests/workflows"));
+    assert!(cases.len() >= 15, "only {} cases found", cases.len());
+    let mut failed = Vec::new();
+    for case in &cases {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        match run_case(case) {
+            Ok(()) => println!("{name}: ok"),
+            Err(why) => failed.push(format!("--- {name}: {why}")),
+        }
+    }
+    assert!(failed.is_empty(), "{} of {} cases failed\n{}", failed.len(), cases.len(), failed.join("\n"));
+}
+
+#[test]
+fn every_example_is_valid() {
+    let examples = folders(&root().join("examples"));
+    assert!(examples.len() >= 3, "only {} examples found", examples.len());
+    for example in examples {
+        Anagama::new(["check".as_ref(), example.join("workflow.json").as_os_str()]).run().expect(0);
+        assert!(example.join("README.md").exists(), "{} has no README.md", example.display());
+    }
+}
