@@ -375,8 +375,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Identity of a run: what its result depends on.
+/// Identity of a run: what its result depends on. How often the state is saved is no part of it.
 fn fingerprint(config: &Config, base: &Base, dataset: &Dataset) -> Result<String> {
+    let config = &Config { state_every: 1, ..config.clone() };
     let mut hash = Sha256::new();
     for part in [&serde_json::to_string(config)?, &base.digest, &dataset.digest()] {
         hash.update((part.len() as u64).to_le_bytes());

@@ -1,0 +1,191 @@
+//! Whole runs on the tiny model: they resume exactly, and say what keeps them from starting.
+
+use candle_core::{DType, Device};
+use data::{Codec, Dataset, Image, Item, PixelFormat};
+use std::path::{Path, PathBuf};
+use train::{Base, Cancelled, Config, Hooks, LogLine, Place, Quiet, Trained, train};
+
+/// Candle goes backward by recursion.
+fn with_large_stack(f: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(256 << 20).spawn(f).unwrap();
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn base() -> Base {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference");
+    let folder = PathBuf::from(std::env::var("ANAGAMA_REFERENCE").unwrap_or_else(|_| default.into()));
+    let loaded = models::load(&folder.join("models/sd15"), &Device::Cpu, DType::F32).unwrap();
+    Base::new(&loaded, "tiny")
+}
+
+/// Five coloured pictures with captions.
+fn pictures(dir: &Path) -> Dataset {
+    let mut dataset = Dataset::default();
+    for (i, caption) in ["red, fox", "red, boat, lake", "red, tree", "red, house", "red, hat"].iter().enumerate() {
+        let pixels: Vec<u8> = (0..128 * 128 * 3).map(|n| (n * (i + 3) % 251) as u8).collect();
+        let image = Image::new(128, 128, PixelFormat::Rgb8, pixels).unwrap();
+        let (id, path) = (format!("{i}.png"), dir.join(format!("{i}.png")));
+        std::fs::write(&path, image.encode(Codec::Png, 90).unwrap()).unwrap();
+        dataset.items.push(Item {
+            id,
+            digest: data::Digest::of_file(&path).unwrap().to_string(),
+            path,
+            width: 128,
+            height: 128,
+            annotation: data::captions::parse(caption),
+            repeats: 1,
+            ..Item::default()
+        });
+    }
+    dataset
+}
+
+fn config() -> Config {
+    Config {
+        rank: 2,
+        steps: Some(6),
+        resolution: Some(128),
+        learning_rate: 1e-2,
+        train_text_encoder: true,
+        caption_dropout: 0.2,
+        noise_offset: 0.05,
+        flip: true,
+        save_every_steps: Some(2),
+        keep_checkpoints: Some(1),
+        state_every: 1,
+        ..Config::default()
+    }
+}
+
+fn run(dir: &Path, config: &Config, base: &Base, set: &Dataset, hooks: &mut dyn Hooks) -> anyhow::Result<Trained> {
+    let place = Place { state_dir: dir.join("state"), out_dir: dir.join("out"), cache: None };
+    train(config, base, set, &place, hooks)
+}
+
+/// Stops after a step, politely or not.
+struct Stop {
+    after: u64,
+    done: u64,
+    dies: bool,
+}
+
+impl Hooks for Stop {
+    fn step(&mut self, line: &LogLine, _: u64) {
+        self.done = line.step;
+        // As if killed: after the update, before anything of it is saved.
+        assert!(!self.dies || line.step < self.after, "killed");
+    }
+
+    fn cancelled(&self) -> bool {
+        !self.dies && self.done >= self.after
+    }
+}
+
+#[test]
+fn an_interrupted_run_ends_with_the_same_bytes() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, set, config) = (base(), pictures(dir.path()), config());
+        let whole = run(&dir.path().join("whole"), &config, &base, &set, &mut Quiet).unwrap();
+        assert_eq!(whole.log.iter().map(|l| l.step).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        let kept: Vec<(u64, bool)> = whole.checkpoints.iter().map(|c| (c.step, c.is_last)).collect();
+        assert_eq!(kept, [(4, false), (6, true)], "one checkpoint before the last is kept");
+        assert!(!dir.path().join("whole/out/lora-step00000002.safetensors").exists());
+        assert!(whole.facts.resumed_from.is_none());
+
+        let cut = dir.path().join("cut");
+        let error = run(&cut, &config, &base, &set, &mut Stop { after: 1, done: 0, dies: false }).unwrap_err();
+        assert_eq!(error.downcast_ref::<Cancelled>().unwrap().step, 1);
+        for after in [3, 4, 6] {
+            let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let mut stop = Stop { after, done: 0, dies: true };
+                run(&cut, &config, &base, &set, &mut stop)
+            }));
+            assert!(killed.is_err());
+        }
+        let rarely = Config { state_every: 100, ..config.clone() };
+        let resumed = run(&cut, &rarely, &base, &set, &mut Quiet).unwrap();
+        assert_eq!(resumed.facts.resumed_from, Some(5));
+        let sums = |t: &Trained| t.checkpoints.iter().map(|c| c.sha256.clone()).collect::<Vec<_>>();
+        assert_eq!(sums(&resumed), sums(&whole));
+        let losses = |t: &Trained| t.log.iter().map(|l| (l.step, l.loss, l.smooth)).collect::<Vec<_>>();
+        assert_eq!(losses(&resumed), losses(&whole));
+
+        // Done: nothing is computed again.
+        let again = run(&cut, &config, &base, &set, &mut Stop { after: 0, done: 0, dies: true }).unwrap();
+        assert_eq!(sums(&again), sums(&whole));
+
+        // A state with a lost checkpoint cannot give the same files, so that it is left out.
+        std::fs::remove_file(&again.checkpoints[0].path).unwrap();
+        let anew = run(&cut, &config, &base, &set, &mut Quiet).unwrap();
+        assert_eq!((anew.facts.resumed_from, sums(&anew)), (None, sums(&whole)));
+
+        // Other settings must not go on from it.
+        let other = Config { rank: 3, ..config };
+        let error = run(&cut, &other, &base, &set, &mut Quiet).unwrap_err().to_string();
+        assert!(error.contains("another run"), "{error}");
+    });
+}
+
+#[test]
+fn a_saved_lora_is_read_back_with_every_key() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, set) = (base(), pictures(dir.path()));
+        let config = Config { steps: Some(1), lr_warmup: 0.0, ..config() };
+        let trained = run(dir.path(), &config, &base, &set, &mut Quiet).unwrap();
+        let bytes = std::fs::read(&trained.checkpoints[0].path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let layers =
+            base.unet.targets().iter().filter(|t| t.path.contains("attentions.")).count() + base.text.targets().len();
+        assert_eq!((file.len(), trained.facts.layers), (3 * layers, layers));
+        for target in base.text.targets() {
+            for leaf in ["lora_down.weight", "lora_up.weight", "alpha"] {
+                file.tensor(&format!("{}.{leaf}", target.kohya)).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn what_keeps_a_run_from_starting_is_said_at_once() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, mut set) = (base(), pictures(dir.path()));
+        set.items[1].annotation = spec::Annotation::default();
+        let config = Config { activation_tags: vec!["blue".into()], ..config() };
+        let error = run(dir.path(), &config, &base, &set, &mut Quiet).unwrap_err().to_string();
+        assert!(error.contains("1.png") && error.contains("blue"), "{error}");
+
+        let (mut set, config) = (pictures(dir.path()), Config { steps: Some(1), ..config_without_state() });
+        std::fs::write(&set.items[0].path, b"\x89PNG\r\n\x1a\n").unwrap();
+        set.items[0].digest = "broken".into();
+        let error = format!("{:#}", run(dir.path(), &config, &base, &set, &mut Quiet).unwrap_err());
+        assert!(error.contains("0.png"), "{error}");
+    });
+}
+
+fn config_without_state() -> Config {
+    Config { seed: 7, ..config() }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, set) = (base(), pictures(dir.path()));
+        let config = Config {
+            learning_rate: 1e30,
+            lr_schedule: "constant".into(),
+            lr_warmup: 0.0,
+            max_grad_norm: 0.0,
+            optimizer: "sgd".into(),
+            ..config()
+        };
+        let error = format!("{:#}", run(dir.path(), &config, &base, &set, &mut Quiet).unwrap_err());
+        assert!(error.contains("step ") && error.contains("finite") && error.contains(".png"), "{error}");
+        assert!(dir.path().join("state").read_dir().unwrap().count() > 0);
+    });
+}
