@@ -23,12 +23,12 @@ fn names(tags: &[Tag]) -> Vec<&str> {
 fn a_figure_on_white() {
     let paint = |x, y| if (14..34).contains(&x) && y > 8 { [30, 60, 200] } else { [255, 255, 255] };
     let found = tags(json!({}), 48, 48, paint).unwrap();
+    // Blue on white is one hue: what image boards call monochrome.
     assert_eq!(
         names(&found),
         ["white background", "simple background", "monochrome", "white theme", "blue theme", "upper body"]
     );
     assert!(found.iter().all(|t| t.category.as_deref() == Some("general")));
-    // Blue on white is one hue: what image boards call monochrome.
     assert_eq!(found[4].score, Some(0.339));
 }
 
