@@ -1,9 +1,9 @@
-//! A captioner that asks the host for an address and tells what came back, for tests of the host's refusals.
+//! A captioner that asks the host for an address that its manifest does not request, for tests of the refusal.
 
 use plugin_sdk::http::{self, Request};
 use plugin_sdk::{Annotation, CaptionRequest, Captioner, Info, Inputs, Result, export, info};
 
-/// Fetches an address; the caption is the status and the length of the answer, or the error's kind and text.
+/// Fetches an address; the caption is the status and the length of the answer. The host's error is passed on.
 #[derive(Inputs)]
 pub struct Settings {
     /// The address.
@@ -23,10 +23,8 @@ impl Captioner for Fetcher {
     }
 
     fn caption(&mut self, batch: Vec<CaptionRequest>) -> Result<Vec<Result<Annotation>>> {
-        let text = match http::fetch(&Request { url: self.0.url.clone(), ..Request::default() }) {
-            Ok(answer) => format!("{}: {} bytes", answer.status, answer.body.len()),
-            Err(e) => format!("{:?}: {}", e.kind, e.message),
-        };
+        let answer = http::fetch(&Request { url: self.0.url.clone(), ..Request::default() })?;
+        let text = format!("{}: {} bytes", answer.status, answer.body.len());
         let one = |_| Ok(Annotation { text: Some(text.clone()), ..Annotation::default() });
         Ok(batch.into_iter().map(one).collect())
     }
