@@ -69,7 +69,7 @@ impl<T: Evaluator> wit::Guest for Glue<T> {
         let add = || {
             let batch = batch.into_iter().map(sample).collect::<SdkResult<Vec<_>>>()?;
             let all = STATE.with(|s| s.with(|object: &mut T| object.add(batch)))?;
-            all.into_iter().map(scores).collect()
+            all.into_iter().map(scores).collect::<SdkResult<Vec<_>>>()
         };
         add().map_err(error_out)
     }

@@ -214,7 +214,7 @@ impl WasmHost {
     }
     pub(crate) fn inference_load(&self, model: &str, options: Option<&crate::serde_json::Value>) -> Result<u64> {
         let options = options.map(ToString::to_string);
-        let session = wit::inference::load(model, options.as_ref()).map_err(error_in)?;
+        let session = wit::inference::load(model, options.as_deref()).map_err(error_in)?;
         Ok(session.take_handle().into())
     }
     pub(crate) fn session_info(&self, s: u64) -> Result<ModelInfo> {
