@@ -37,7 +37,8 @@ impl OnnxSession {
                 format!("{}: not an ONNX model that can be run: {e}", path.display()),
             )
         };
-        let model = guarded(|| tract_onnx::onnx().model_for_path(path)).map_err(|e| bad(&e))?;
+        let model = guarded(|| tract_onnx::onnx().with_ignore_output_shapes(false).model_for_path(path))
+            .map_err(|e| bad(&e))?;
         let (mut inputs, mut types) = (Vec::new(), Vec::new());
         for (i, outlet) in model.inputs.iter().enumerate() {
             let fact = model.input_fact(i).map_err(|e| bad(&e))?;
