@@ -5,10 +5,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod demo;
+mod groups;
 mod guests;
 mod install;
 mod shell;
-mod tests;
 mod toolchain;
 
 use anyhow::{Result, bail};
@@ -40,8 +40,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     match words.as_slice() {
         ["guests", rest @ ..] => guests::run(&root, &guests::Request::parse(rest)?),
         ["demo"] => demo::run(&root),
-        ["test"] => tests::run(&root, None),
-        ["test", group] => tests::run(&root, Some(group)),
+        ["test"] => groups::run(&root, None),
+        ["test", group] => groups::run(&root, Some(group)),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -1,5 +1,7 @@
 //! The C header says the same as the Rust tables: a C compiler checks sizes, offsets and constants.
 
+#![allow(clippy::unwrap_used)]
+
 use plugin_abi as abi;
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};
@@ -39,25 +41,72 @@ fn header_has_the_layout_of_the_tables() {
     layout!(
         c,
         HostTable = anagama_host {
-            struct_size, abi_magic, abi_major, abi_minor, ctx, log, progress, cancelled, seed,
-            image_width, image_height, image_format, image_digest, image_perceptual_hash, image_metadata, image_read,
-            image_view, image_resize, image_crop, image_convert, image_to_tensor, image_encode, image_share, image_drop,
-            image_decode, image_from_pixels,
-            tensor_from_bytes, tensor_info, tensor_read_bytes, tensor_read_f32, tensor_view, tensor_cast, tensor_reshape,
-            tensor_narrow, tensor_sigmoid, tensor_softmax, tensor_top_k, tensor_above, tensor_stack, tensor_share,
+            struct_size,
+            abi_magic,
+            abi_major,
+            abi_minor,
+            ctx,
+            log,
+            progress,
+            cancelled,
+            seed,
+            image_width,
+            image_height,
+            image_format,
+            image_digest,
+            image_perceptual_hash,
+            image_metadata,
+            image_read,
+            image_view,
+            image_resize,
+            image_crop,
+            image_convert,
+            image_to_tensor,
+            image_encode,
+            image_share,
+            image_drop,
+            image_decode,
+            image_from_pixels,
+            tensor_from_bytes,
+            tensor_info,
+            tensor_read_bytes,
+            tensor_read_f32,
+            tensor_view,
+            tensor_cast,
+            tensor_reshape,
+            tensor_narrow,
+            tensor_sigmoid,
+            tensor_softmax,
+            tensor_top_k,
+            tensor_above,
+            tensor_stack,
+            tensor_share,
             tensor_drop,
-            inference_models, inference_load, session_info, session_asset, session_run, session_drop, generate,
-            files_list_dir, files_read, files_read_image, storage_get, storage_set, storage_delete, storage_keys,
-            http_fetch, http_fetch_image, handle_type_name, handle_share, handle_drop,
+            inference_models,
+            inference_load,
+            session_info,
+            session_asset,
+            session_run,
+            session_drop,
+            generate,
+            files_list_dir,
+            files_read,
+            files_read_image,
+            storage_get,
+            storage_set,
+            storage_delete,
+            storage_keys,
+            http_fetch,
+            http_fetch_image,
+            handle_type_name,
+            handle_share,
+            handle_drop,
         }
     );
     layout!(c, CaptionRequest = anagama_caption_request { image, known });
     layout!(c, CaptionerTable = anagama_captioner { struct_size, thread_safety, open, close, max_batch, caption });
     layout!(c, FilterRequest = anagama_filter_request { id, subset, annotation });
-    layout!(
-        c,
-        TagFilterTable = anagama_tag_filter { struct_size, thread_safety, open, close, passes, observe, apply }
-    );
+    layout!(c, TagFilterTable = anagama_tag_filter { struct_size, thread_safety, open, close, passes, observe, apply });
     layout!(c, DatasetSourceTable = anagama_dataset_source { struct_size, thread_safety, open, close, next_page });
     layout!(c, Sample = anagama_sample { image, reference, id, prompt, extra, seed, has_seed });
     layout!(

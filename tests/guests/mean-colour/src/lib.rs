@@ -1,4 +1,5 @@
 //! Names the mean colour of a picture: the smallest captioner that uses images, tensors and settings.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use plugin_sdk::control::{Level, log};
 use plugin_sdk::{
