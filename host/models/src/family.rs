@@ -59,7 +59,7 @@ pub struct Betas {
 }
 
 /// SD 1.x, and every network of its architecture of whatever size.
-pub static SD1: Family = Family {
+pub(crate) static SD1: Family = Family {
     name: "SD 1.x",
     latent: Latent { channels: 4, factor: 8, scaling: 0.18215, shift: 0.0 },
     prediction: Prediction::Epsilon,

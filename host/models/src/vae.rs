@@ -92,11 +92,14 @@ struct Net {
 /// Encoder or decoder.
 struct Half {
     conv_in: LayerId,
-    levels: Vec<(Vec<Resnet>, Option<LayerId>)>,
+    levels: Vec<Level>,
     middle: (Resnet, Attention, Resnet),
     norm_out: Norm,
     conv_out: LayerId,
 }
+
+/// Residual blocks, and the convolution that changes the size behind them.
+type Level = (Vec<Resnet>, Option<LayerId>);
 
 struct Attention {
     norm: Norm,
@@ -268,7 +271,7 @@ impl Half {
         b: &mut Build<'_>,
         path: &str,
         config: &VaeConfig,
-        (conv_in, levels): (LayerId, Vec<(Vec<Resnet>, Option<LayerId>)>),
+        (conv_in, levels): (LayerId, Vec<Level>),
         deep: usize,
         out: usize,
     ) -> Result<Half> {

@@ -65,7 +65,7 @@ impl TextConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.num_attention_heads == 0 || self.hidden_size % self.num_attention_heads != 0 {
+        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(format!("{} features do not divide into {} heads", self.hidden_size, self.num_attention_heads));
         }
         if self.num_hidden_layers == 0 || self.vocab_size == 0 || self.max_position_embeddings == 0 {

@@ -77,11 +77,23 @@ impl Geometry {
         (self.kh, self.kw) == (1, 1) && self.window == Window::new(1, 0)
     }
 
-    /// The input pixel that `tap` of output pixel (oy, ox) reads, if it is not padding.
-    fn source(&self, oy: usize, ox: usize, tap: usize) -> Option<(usize, usize)> {
-        let y = (oy * self.window.stride + tap / self.kw).checked_sub(self.window.before)?;
-        let x = (ox * self.window.stride + tap % self.kw).checked_sub(self.window.before)?;
-        (y < self.h && x < self.w).then_some((y, x))
+    /// Calls `f(tap, input)` for each tap of output pixel (oy, ox): where the pixel it reads begins, or `None` for padding.
+    #[inline(always)]
+    fn sources(&self, image: usize, oy: usize, ox: usize, mut f: impl FnMut(usize, Option<usize>)) {
+        // Wrapping below zero gives numbers beyond any height, so that one comparison checks both ends.
+        let (y0, x0) = (
+            (oy * self.window.stride).wrapping_sub(self.window.before),
+            (ox * self.window.stride).wrapping_sub(self.window.before),
+        );
+        for ky in 0..self.kh {
+            let y = y0.wrapping_add(ky);
+            let row = (image * self.h).wrapping_add(y).wrapping_mul(self.w);
+            for kx in 0..self.kw {
+                let x = x0.wrapping_add(kx);
+                let inside = y < self.h && x < self.w;
+                f(ky * self.kw + kx, inside.then(|| row.wrapping_add(x) * self.inp));
+            }
+        }
     }
 
     fn forward(&self, x: &[f32], layer: &Frozen) -> Vec<f32> {
@@ -98,15 +110,9 @@ impl Geometry {
         unsafe {
             product.run(|i, row| {
                 let (b, oy, ox) = (i / (self.oh * self.ow), i / self.ow % self.oh, i % self.ow);
-                for tap in 0..taps {
-                    row.left(
-                        tap,
-                        match self.source(oy, ox, tap) {
-                            Some((y, px)) => &x[((b * self.h + y) * self.w + px) * self.inp..][..self.inp],
-                            None => &zeros,
-                        },
-                    );
-                }
+                self.sources(b, oy, ox, |tap, at| {
+                    row.left(tap, at.map_or(&zeros, |at| &x[at..at + self.inp]));
+                });
                 row.out(place, i * self.out, self.out);
             });
         }
@@ -119,35 +125,34 @@ impl Geometry {
         let zeros = vec![0.0; self.out];
         let mut dx = vec![0.0; self.b * self.h * self.w * self.inp];
         let place = Output::new(&mut dx);
-        // Input rows y with the same (y + before) mod stride are reached by the same rows of the kernel.
+        // Input rows y with the same (y + before) mod stride are reached by the same rows of the kernel, ky = py + s·i,
+        // from the output rows (y + before - py) / s - i; columns likewise.
         for (py, px) in (0..s).flat_map(|py| (0..s).map(move |px| (py, px))) {
-            let taps: Vec<usize> =
-                (0..self.kh * self.kw).filter(|t| t / self.kw % s == py && t % self.kw % s == px).collect();
+            let (ny, nx) = (self.kh.saturating_sub(py).div_ceil(s), self.kw.saturating_sub(px).div_ceil(s));
             let (y0, x0) = ((py + s - before % s) % s, (px + s - before % s) % s);
             let (rows, columns) = (self.h.saturating_sub(y0).div_ceil(s), self.w.saturating_sub(x0).div_ceil(s));
-            let stretches: Vec<_> = taps
-                .iter()
-                .map(|t| Stretch { len: self.out, right: Right::Packed(layer.backward(), t * self.out) })
+            let stretches: Vec<_> = (0..ny * nx)
+                .map(|i| (py + s * (i / nx)) * self.kw + px + s * (i % nx))
+                .map(|tap| Stretch { len: self.out, right: Right::Packed(layer.backward(), tap * self.out) })
                 .collect();
             let m = self.b * rows * columns;
             let product = Product { m, n: self.inp, stretches: &stretches, alpha: 1.0, bias: None, accumulate: false };
             // SAFETY: each stretch reads `out` floats of a pixel or of the zeros; each row has its own input pixel.
             unsafe {
                 product.run(|i, row| {
-                    let (b, y, x) = (i / (rows * columns), i / columns % rows * s + y0, i % columns * s + x0);
-                    for (index, tap) in taps.iter().enumerate() {
-                        let oy = (y + before).checked_sub(tap / self.kw).map(|y| y / s).filter(|&y| y < self.oh);
-                        let ox = (x + before).checked_sub(tap % self.kw).map(|x| x / s).filter(|&x| x < self.ow);
-                        row.left(
-                            index,
-                            match (oy, ox) {
-                                (Some(oy), Some(ox)) => {
-                                    &grad[((b * self.oh + oy) * self.ow + ox) * self.out..][..self.out]
-                                }
-                                _ => &zeros,
-                            },
-                        );
+                    let (b, r, c) = (i / (rows * columns), i / columns % rows, i % columns);
+                    let (oy0, ox0) = ((y0 + before - py) / s + r, (x0 + before - px) / s + c);
+                    for iy in 0..ny {
+                        let oy = oy0.wrapping_sub(iy);
+                        let line = (b * self.oh).wrapping_add(oy).wrapping_mul(self.ow);
+                        for ix in 0..nx {
+                            let ox = ox0.wrapping_sub(ix);
+                            let inside = oy < self.oh && ox < self.ow;
+                            let at = (line.wrapping_add(ox)).wrapping_mul(self.out);
+                            row.left(iy * nx + ix, if inside { &grad[at..at + self.out] } else { &zeros });
+                        }
                     }
+                    let (y, x) = (y0 + s * r, x0 + s * c);
                     row.out(place, ((b * self.h + y) * self.w + x) * self.inp, self.inp);
                 });
             }
@@ -162,11 +167,11 @@ impl Geometry {
         values::in_chunks(&mut out, taps * c, |first, out| {
             let i = first / (taps * c);
             let (b, oy, ox) = (i / (self.oh * self.ow), i / self.ow % self.oh, i % self.ow);
-            for (tap, out) in out.chunks_exact_mut(c).enumerate() {
-                if let Some((y, px)) = self.source(oy, ox, tap) {
-                    out.copy_from_slice(&x[((b * self.h + y) * self.w + px) * c..][..c]);
+            self.sources(b, oy, ox, |tap, at| {
+                if let Some(at) = at {
+                    out[tap * c..(tap + 1) * c].copy_from_slice(&x[at..at + c]);
                 }
-            }
+            });
         });
         out
     }
@@ -246,15 +251,30 @@ mod tests {
     use super::*;
     use crate::ops::testing::{gradients_match, random};
 
+    /// A sum over the kernel's places; candle's own convolution has no gradient for some of these windows.
     fn composed(x: &Tensor, w: &Tensor, b: &Tensor, window: Window) -> Result<Tensor> {
-        let x = x.permute((0, 3, 1, 2))?;
-        let x = x.pad_with_zeros(2, window.before, window.after)?.pad_with_zeros(3, window.before, window.after)?;
-        let y = x.contiguous()?.conv2d(w, 0, window.stride, 1, 1)?;
-        y.permute((0, 2, 3, 1))?.broadcast_add(b)
+        let pad = |x: &Tensor, dim| x.pad_with_zeros(dim, window.before, window.after);
+        let x = pad(&pad(x, 1)?, 2)?.contiguous()?;
+        let (_, _, kh, kw) = w.dims4()?;
+        let every = |size: usize, k: usize, at: usize| {
+            let count = (size - k) / window.stride + 1;
+            let indices = (0..count).map(|i| (i * window.stride + at) as u32).collect::<Vec<_>>();
+            Tensor::from_vec(indices, count, x.device())
+        };
+        let mut sum: Option<Tensor> = None;
+        for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
+            let seen = x.index_select(&every(x.dim(1)?, kh, ky)?, 1)?.index_select(&every(x.dim(2)?, kw, kx)?, 2)?;
+            let part = seen.broadcast_matmul(&w.narrow(2, ky, 1)?.narrow(3, kx, 1)?.flatten_from(1)?.t()?)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + part)?,
+                None => part,
+            });
+        }
+        sum.expect("a kernel has places").broadcast_add(b)
     }
 
     #[test]
-    fn convolutions_match_candle_in_value_and_gradients() -> Result<()> {
+    fn convolutions_match_their_definition_in_value_and_gradients() -> Result<()> {
         let windows = [
             (3, Window::new(1, 1)),
             (3, Window::new(2, 1)),

@@ -246,6 +246,7 @@ impl Stretch<'_> {
 }
 
 /// `out (m, n) = alpha · left (m, k) · right + bias`, all row-major and dense.
+#[allow(clippy::too_many_arguments)] // A product has this many sizes and factors, and no part of them is a thing.
 pub(crate) fn multiply(
     out: &mut [f32],
     left: &[f32],
@@ -273,7 +274,7 @@ pub(crate) fn multiply(
 pub(crate) fn multiply_transposed(left: &[f32], right: &[f32], k: usize, m: usize, n: usize, alpha: f32) -> Vec<f32> {
     let across = transpose(left, k, m);
     let mut out = vec![0.0; m * n];
-    if n % LANES == 0 && n > 0 {
+    if n > 0 && n.is_multiple_of(LANES) {
         multiply(&mut out, &across, m, k, n, Right::Plain(right, n), alpha, None);
     } else {
         let packed = Packed::rows(k, n, right, n);

@@ -18,7 +18,13 @@ pub fn group_norm(
     silu: bool,
 ) -> Result<Tensor> {
     let c = weight.len();
-    if x.rank() < 2 || x.dims().last() != Some(&c) || bias.len() != c || groups == 0 || c % groups != 0 || c == 0 {
+    if x.rank() < 2
+        || x.dims().last() != Some(&c)
+        || bias.len() != c
+        || groups == 0
+        || !c.is_multiple_of(groups)
+        || c == 0
+    {
         bail!("expected an input (b, …, {c}) for {groups} groups, found {:?}", x.shape());
     }
     let op = GroupNorm { groups, weight: weight.clone(), bias: bias.clone(), eps, silu, statistics: OnceLock::new() };
