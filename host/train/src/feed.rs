@@ -100,6 +100,23 @@ impl Feed<'_> {
         slice.items.iter().map(prompt).collect()
     }
 
+    /// One note about all captions that are longer than the text encoder reads.
+    pub(crate) fn cut_captions(&self) -> Result<Option<String>> {
+        let (mut cut, mut worst) = (Vec::new(), 0);
+        for item in &self.dataset.items {
+            let tokens = self.text.tokenize(&item.caption())?;
+            if tokens.cut > 0 {
+                cut.push(item.id.as_str());
+                worst = worst.max(tokens.cut);
+            }
+        }
+        let Some(first) = cut.first() else { return Ok(None) };
+        let count = cut.len();
+        Ok(Some(format!(
+            "{count} captions are too long and lose up to {worst} tokens at their end, {first} among them"
+        )))
+    }
+
     /// Token ids, (1, n).
     fn ids(&self, prompt: &str) -> Result<Tensor> {
         let tokens = self.text.tokenize(prompt).with_context(|| format!("prompt {prompt:?}"))?;

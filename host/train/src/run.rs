@@ -181,6 +181,7 @@ impl<'a> Run<'a> {
         let mut smooth = Smooth { sum: self.at.smooth, steps: self.at.step };
         if self.at.step < total {
             let mut feed = self.feed(trainer, hooks)?;
+            feed.cut_captions()?.iter().for_each(|note| hooks.note(note));
             if self.at.step == 0 {
                 let first = self.batches.step(0);
                 let first = first.first().context("the first step has no images")?;

@@ -1,4 +1,5 @@
 //! Whole runs on the tiny model: they resume exactly, and say what keeps them from starting.
+#![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device};
 use data::{Codec, Dataset, Image, Item, PixelFormat};

@@ -1,5 +1,6 @@
 //! Comparison with the reference data in `tests/reference`, or in the folder that `ANAGAMA_REFERENCE` names. Cases,
 //! sizes and settings are found in the files.
+#![allow(clippy::unwrap_used)]
 
 mod captions;
 mod losses;

@@ -3,7 +3,7 @@
 use train::dice::Dice;
 
 /// MT19937 as Python seeds and reads it.
-pub struct PythonRandom {
+pub(crate) struct PythonRandom {
     state: Vec<u32>,
     at: usize,
 }
@@ -12,7 +12,7 @@ const N: usize = 624;
 
 impl PythonRandom {
     /// `random.seed(n)` for a number of at most 64 bits.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let key: Vec<u32> = if seed >> 32 == 0 { vec![seed as u32] } else { vec![seed as u32, (seed >> 32) as u32] };
         let mut s = vec![0u32; N];
         s[0] = 19_650_218;

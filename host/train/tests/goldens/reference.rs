@@ -4,25 +4,25 @@ use safetensors::{Dtype, SafeTensors};
 use std::path::PathBuf;
 
 /// A file of the reference data.
-pub fn path(name: &str) -> PathBuf {
+pub(crate) fn path(name: &str) -> PathBuf {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference");
     PathBuf::from(std::env::var("ANAGAMA_REFERENCE").unwrap_or_else(|_| default.into())).join(name)
 }
 
-pub fn json(name: &str) -> serde_json::Value {
+pub(crate) fn json(name: &str) -> serde_json::Value {
     let path = path(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap()
 }
 
 /// A safetensors file in memory.
-pub struct Tensors {
+pub(crate) struct Tensors {
     name: String,
     bytes: Vec<u8>,
 }
 
 impl Tensors {
-    pub fn open(name: &str) -> Self {
+    pub(crate) fn open(name: &str) -> Self {
         let path = path(name);
         let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         Self { name: name.into(), bytes }
@@ -32,13 +32,13 @@ impl Tensors {
         SafeTensors::deserialize(&self.bytes).unwrap()
     }
 
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.file().names().into_iter().map(str::to_owned).collect();
         names.sort();
         names
     }
 
-    pub fn shape(&self, key: &str) -> Vec<usize> {
+    pub(crate) fn shape(&self, key: &str) -> Vec<usize> {
         self.view(key).shape().to_vec()
     }
 
@@ -47,7 +47,7 @@ impl Tensors {
     }
 
     /// Numbers of any floating-point type.
-    pub fn floats(&self, key: &str) -> Vec<f64> {
+    pub(crate) fn floats(&self, key: &str) -> Vec<f64> {
         let view = self.view(key);
         let data = view.data();
         match view.dtype() {
@@ -60,16 +60,16 @@ impl Tensors {
         }
     }
 
-    pub fn f32s(&self, key: &str) -> Vec<f32> {
+    pub(crate) fn f32s(&self, key: &str) -> Vec<f32> {
         self.floats(key).into_iter().map(|v| v as f32).collect()
     }
 
-    pub fn integers(&self, key: &str) -> Vec<i64> {
+    pub(crate) fn integers(&self, key: &str) -> Vec<i64> {
         self.view(key).data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect()
     }
 
     /// The header's metadata under a key, as JSON.
-    pub fn header(&self, key: &str) -> serde_json::Value {
+    pub(crate) fn header(&self, key: &str) -> serde_json::Value {
         let (_, metadata) = SafeTensors::read_metadata(&self.bytes).unwrap();
         let text = metadata.metadata().as_ref().unwrap()[key].replace("Infinity", "1e999");
         serde_json::from_str(&text).unwrap_or(serde_json::Value::Null)
@@ -77,7 +77,7 @@ impl Tensors {
 }
 
 /// Largest difference, as a share of the largest wanted number.
-pub fn off(found: &[f32], wanted: &[f64]) -> f64 {
+pub(crate) fn off(found: &[f32], wanted: &[f64]) -> f64 {
     assert_eq!(found.len(), wanted.len());
     let scale = wanted.iter().fold(1e-12f64, |m, w| m.max(w.abs()));
     found.iter().zip(wanted).map(|(f, w)| (f64::from(*f) - w).abs()).fold(0.0, f64::max) / scale
