@@ -1,7 +1,8 @@
 //! `cargo xtask test`: runs the groups, counts, and says why something was skipped.
 //!
-//! A test that cannot run prints a line `SKIPPED: name: reason` to stderr and passes. A script in `tests/peers` says what
-//! it needs in a line `# needs: torch diffusers`; it passes with exit code 0 and skips with 77, its last line the reason.
+//! A test that cannot run prints a line `SKIPPED: name: reason` to stderr and passes; a test that leaves a part out
+//! prints the same to stdout. A script `tests/peers/check_*.py` says what it needs in a line `# needs: torch diffusers`;
+//! it passes with exit code 0, and skips if it printed such a line.
 
 use crate::guests::{Request, build};
 use crate::shell::{cargo, check, output, show};
@@ -137,11 +138,14 @@ fn count(lines: &[String], errors: &[String]) -> Sum {
             None => in_list = line == "failures:",
         }
     }
-    let skips = errors.iter().filter_map(|l| l.split_once("SKIPPED: ")).map(|(_, why)| why.to_owned());
-    let skips: Vec<String> = skips.collect();
-    sum.passed = sum.passed.saturating_sub(skips.len());
-    sum.skipped.extend(skips);
+    // A test that was skipped counts as skipped, not as passed.
+    sum.passed = sum.passed.saturating_sub(skips(errors).count());
+    sum.skipped.extend(skips(errors).chain(skips(lines)));
     sum
+}
+
+fn skips(lines: &[String]) -> impl Iterator<Item = String> {
+    lines.iter().filter_map(|l| l.split_once("SKIPPED: ")).map(|(_, why)| why.to_owned())
 }
 
 /// 8 of `ok. 8 passed; 0 failed; …`.
@@ -167,20 +171,22 @@ fn peers(root: &Path) -> Result<Sum> {
         let result = Command::new(&python).arg(&script).current_dir(root).output().context("cannot start Python")?;
         let (out, err) = (String::from_utf8_lossy(&result.stdout), String::from_utf8_lossy(&result.stderr));
         print!("{out}{err}");
-        let last = || out.lines().chain(err.lines()).last().unwrap_or_default().to_owned();
-        match result.status.code() {
-            Some(0) => sum.passed += 1,
-            Some(77) => sum.skipped.push(format!("{name}: {}", last())),
-            _ => sum.failures.push(format!("{name}: {}", last())),
+        let lines: Vec<String> = out.lines().chain(err.lines()).map(str::to_owned).collect();
+        if !result.status.success() {
+            sum.failures.push(format!("{name}: {}", lines.last().map_or("no output", String::as_str)));
+        } else if let Some(skip) = skips(&lines).next() {
+            sum.skipped.push(skip);
+        } else {
+            sum.passed += 1;
         }
     }
     Ok(sum)
 }
 
-/// Modules of the scripts and benchmarks are no checks.
+/// Benchmarks and modules lie beside the checks.
 fn is_check(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.ends_with(".py") && !name.starts_with('_') && !name.starts_with("bench")
+    name.starts_with("check_") && name.ends_with(".py")
 }
 
 /// Why a script cannot run here.
@@ -213,6 +219,8 @@ mod tests {
         let sum = count(&lines(out), &lines("  Compiling x\nSKIPPED: a: no Python\n"));
         assert_eq!(sum.passed, 2);
         assert_eq!(sum.skipped, ["b: needs a GPU", "a: no Python"]);
+        let parts = count(&lines("test a ... SKIPPED: row 3: no file\ntest result: ok. 1 passed; 0 failed"), &[]);
+        assert_eq!((parts.passed, parts.skipped), (1, vec!["row 3: no file".to_owned()]));
         assert!(sum.failures.is_empty());
     }
 
@@ -225,8 +233,8 @@ mod tests {
 
     #[test]
     fn only_scripts_are_checks() {
-        assert!(is_check(Path::new("tests/peers/lora_loads.py")));
+        assert!(is_check(Path::new("tests/peers/check_lora_loads.py")));
         assert!(!is_check(Path::new("tests/peers/bench_unet.py")));
-        assert!(!is_check(Path::new("tests/peers/_common.py")));
+        assert!(!is_check(Path::new("tests/peers/README.md")));
     }
 }
