@@ -350,3 +350,41 @@ impl Hasher {
         self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_inferred_from_a_single_file_are_those_of_its_config() {
+        let reference = match std::env::var_os("ANAGAMA_REFERENCE") {
+            Some(folder) => PathBuf::from(folder),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference"),
+        };
+        let file = Arc::new(WeightFile::open(&reference.join("models/sd15_single.safetensors")).unwrap());
+        let shapes = shapes(&[file]);
+        let json = |part: &str| Json::read(&reference.join("models/sd15").join(part).join("config.json")).unwrap();
+        // Heads, groups and the side trained on do not show in shapes.
+        let want = UNetConfig::from_json(&json("unet")).unwrap();
+        let mut got = ldm::unet_config(&shapes).unwrap();
+        (got.heads, got.norm_num_groups) = (want.heads.clone(), want.norm_num_groups);
+        got.sample_size = want.sample_size;
+        assert_eq!(got, want);
+        let want = VaeConfig::from_json(&json("vae")).unwrap();
+        let mut got = ldm::vae_config(&shapes).unwrap();
+        got.norm_num_groups = want.norm_num_groups;
+        assert_eq!(got, want);
+        let want = TextConfig::from_json(&json("text_encoder")).unwrap();
+        let mut got = ldm::text_config(&shapes, &format!("{}text_model.", ldm::TEXT)).unwrap();
+        (got.num_attention_heads, got.eos_token_id) = (want.num_attention_heads, want.eos_token_id);
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn names_of_older_and_newer_libraries_are_understood() {
+        let old = "encoder.mid_block.attentions.0.proj_attn.weight";
+        assert_eq!(modern_vae_name(old), "encoder.mid_block.attentions.0.to_out.0.weight");
+        assert_eq!(text_name("text_model.final_layer_norm.bias"), text_name("final_layer_norm.bias"));
+        assert_eq!(text_name("text_model.embeddings.position_ids"), None);
+    }
+}

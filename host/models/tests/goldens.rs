@@ -137,12 +137,30 @@ fn single_file_equals_the_folder() {
 }
 
 #[test]
-fn shapes_inferred_from_a_single_file_are_those_of_its_config() {
-    let path = reference().join("models/sd15_single.safetensors");
-    // The shortened vocabulary of the reference does not fit the built-in tokenizer, which is only noticed after the
-    // shapes have been inferred.
-    let error = load(&path, &Device::Cpu, DType::F32).err().unwrap().to_string();
-    assert!(error.contains("tokens"), "{error}");
+fn keys_that_do_not_fit_are_listed_all_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = reference().join("models/sd15");
+    for part in ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
+        std::fs::create_dir(folder.path().join(part)).unwrap();
+        for entry in std::fs::read_dir(from.join(part)).unwrap() {
+            let entry = entry.unwrap().path();
+            std::fs::copy(&entry, folder.path().join(part).join(entry.file_name().unwrap())).unwrap();
+        }
+    }
+    let path = folder.path().join("unet/diffusion_pytorch_model.safetensors");
+    let mut unet = tensors(&path);
+    let kept = unet.remove("conv_in.bias").unwrap();
+    unet.insert("nobody.knows".into(), kept.clone());
+    unet.insert("conv_out.bias".into(), Tensor::cat(&[&kept, &kept], 0).unwrap());
+    candle_core::safetensors::save(&unet, &path).unwrap();
+    let error = load(folder.path(), &Device::Cpu, DType::F32).err().unwrap().to_string();
+    for expected in ["`conv_in.bias` is missing", "`nobody.knows` is surplus", "`conv_out.bias`: expected shape"] {
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
+    std::fs::rename(&path, path.with_extension("bin")).unwrap();
+    let error = load(folder.path(), &Device::Cpu, DType::F32).err().unwrap().to_string();
+    assert!(error.contains("Python pickle") && error.contains("convert"), "{error}");
 }
 
 #[test]

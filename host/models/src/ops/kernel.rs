@@ -145,16 +145,21 @@ unsafe fn write<const R: usize, const W: usize>(
         bias[..columns].copy_from_slice(given);
     }
     for (sums, out) in sums.iter().zip(&out[first..]) {
+        let mut values = [0f32; W];
+        for ((value, sum), bias) in values.iter_mut().zip(sums).zip(&bias) {
+            *value = finish.alpha * sum + bias;
+        }
         // SAFETY: the caller promises `columns` floats that nobody else uses.
         let out = unsafe { std::slice::from_raw_parts_mut(out.add(offset), columns) };
         if finish.accumulate {
-            for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias) {
-                *out += finish.alpha * sum + bias;
+            for (value, out) in values.iter_mut().zip(&*out) {
+                *value += out;
             }
-        } else {
-            for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias) {
-                *out = finish.alpha * sum + bias;
-            }
+        }
+        match <&mut [f32; W]>::try_from(&mut *out) {
+            // The length is known here, so that this is a few vector stores.
+            Ok(whole) => *whole = values,
+            Err(_) => out.copy_from_slice(&values[..columns]),
         }
     }
 }

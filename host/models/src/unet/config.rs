@@ -102,6 +102,27 @@ impl UNetConfig {
         Ok(config)
     }
 
+    /// The UNet of Stable Diffusion 1.5: 860 million weights.
+    pub fn sd15() -> UNetConfig {
+        UNetConfig {
+            in_channels: 4,
+            out_channels: 4,
+            block_out_channels: vec![320, 640, 1280, 1280],
+            layers_per_block: 2,
+            down_attention: vec![true, true, true, false],
+            up_attention: vec![false, true, true, true],
+            heads: vec![8; 4],
+            transformer_layers: vec![1; 4],
+            cross_attention_dim: 768,
+            norm_num_groups: 32,
+            norm_eps: 1e-5,
+            use_linear_projection: false,
+            flip_sin_to_cos: true,
+            freq_shift: 0.0,
+            sample_size: Some(64),
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         let channels = &self.block_out_channels;
         if channels.is_empty() || self.layers_per_block == 0 {

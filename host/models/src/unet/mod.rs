@@ -170,6 +170,12 @@ impl UNet {
         self.layers.run(self.net.time.1, &hidden)
     }
 
+    /// A network of this shape with random weights, for measuring speed.
+    pub fn random(config: UNetConfig, seed: u64) -> Result<UNet> {
+        config.check().map_err(Error::Unsupported)?;
+        UNet::build(config, &mut Part::random(seed))
+    }
+
     pub(crate) fn build(config: UNetConfig, part: &mut Part) -> Result<UNet> {
         let mut build = Build::new(part, "");
         let net = Net::build(config, &mut build)?;

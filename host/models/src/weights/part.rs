@@ -13,17 +13,36 @@ pub(crate) struct Part {
     entries: BTreeMap<String, (Arc<WeightFile>, String)>,
     used: BTreeSet<String>,
     problems: Vec<String>,
+    /// State of the generator, where there are no files.
+    random: Option<u64>,
 }
 
 impl Part {
     /// `place` names file and part for messages; `entries` maps the network's names to keys of files.
     pub(crate) fn new(place: String, entries: BTreeMap<String, (Arc<WeightFile>, String)>) -> Part {
-        Part { place, entries, used: BTreeSet::new(), problems: Vec::new() }
+        Part { place, entries, used: BTreeSet::new(), problems: Vec::new(), random: None }
+    }
+
+    /// Every tensor that is asked for, evenly distributed within ±√(3 / fan-in), so that activations keep their size.
+    pub(crate) fn random(seed: u64) -> Part {
+        let place = "random weights".to_owned();
+        Part { random: Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), ..Part::new(place, BTreeMap::new()) }
     }
 
     /// The tensor as f32. Ones at the end of a shape may be missing or surplus, as with 1×1 convolutions that other
     /// programs store as matrices. A tensor that is not there or does not fit is noted and replaced by zeros.
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        if let Some(state) = &mut self.random {
+            let bound = (3.0 / shape[1..].iter().product::<usize>().max(1) as f32).sqrt();
+            let values = (0..shape.iter().product()).map(|_| {
+                // xorshift64 (Marsaglia 2003).
+                *state ^= *state << 13;
+                *state ^= *state >> 7;
+                *state ^= *state << 17;
+                ((*state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * bound
+            });
+            return Ok(Tensor::from_vec(values.collect::<Vec<f32>>(), shape, &Device::Cpu)?);
+        }
         self.used.insert(name.to_owned());
         let found = match self.entry(name) {
             None => {
