@@ -120,6 +120,7 @@ pub fn train(
         place,
         at: Position::new(fingerprint),
         resumed_from: None,
+        saved: None,
         stale: Vec::new(),
         batches: batches(config, dataset, needs)?,
         plan,
@@ -139,6 +140,8 @@ struct Run<'a> {
     plan: Plan,
     at: Position,
     resumed_from: Option<u64>,
+    /// Step of the newest state on disk.
+    saved: Option<u64>,
     /// Checkpoints that retention drops, once the state no longer lists them.
     stale: Vec<PathBuf>,
 }
@@ -171,6 +174,7 @@ impl<'a> Run<'a> {
         }
         hooks.note(&format!("going on after step {} of {}", at.step, self.plan.total_steps));
         self.resumed_from = Some(at.step);
+        self.saved = Some(at.step);
         self.at = at;
         Ok(())
     }
@@ -276,12 +280,12 @@ impl<'a> Run<'a> {
     }
 
     fn advice(&self) -> String {
-        let last = self.at.step / self.config.state_every * self.config.state_every;
-        format!(
-            "the state of step {last} and all checkpoints are kept in {} and {}; a lower learning rate is the usual cure",
-            self.place.state_dir.display(),
-            self.place.out_dir.display()
-        )
+        let (state, out) = (self.place.state_dir.display(), self.place.out_dir.display());
+        let kept = match self.saved {
+            Some(step) => format!("the state of step {step} is kept in {state}, all checkpoints in {out}"),
+            None => "no state was saved before".to_owned(),
+        };
+        format!("{kept}; a lower learning rate is the usual cure")
     }
 
     /// Encodes what is missing, and makes the feed of batches.
@@ -368,6 +372,7 @@ impl<'a> Run<'a> {
 
     fn save_state(&mut self, trainer: &Trainer) -> Result<()> {
         state::save(&self.place.state_dir, &self.at, &trainer.trained, trainer.optimizer.as_ref())?;
+        self.saved = Some(self.at.step);
         for path in self.stale.drain(..) {
             // A file that cannot be removed only takes space.
             let _ = std::fs::remove_file(path);
