@@ -18,6 +18,8 @@ mod model_list;
 mod plugins;
 mod report;
 mod sampling;
+#[cfg(test)]
+mod testing;
 mod training;
 pub mod types;
 

@@ -39,6 +39,13 @@ impl SigmaTable {
         Self::from_betas(&scaled_linear_betas(start, end, timesteps))
     }
 
+    /// Evenly spaced betas.
+    pub fn linear(start: f64, end: f64, timesteps: usize) -> Self {
+        let last = timesteps.saturating_sub(1).max(1) as f64;
+        let betas: Vec<f64> = (0..timesteps).map(|i| start + (end - start) * i as f64 / last).collect();
+        Self::from_betas(&betas)
+    }
+
     /// Stable Diffusion 1.x, 2.x and XL: scaled linear, 0.00085 to 0.012, 1000 timesteps.
     pub fn sd15() -> Self {
         Self::scaled_linear(0.00085, 0.012, 1000)

@@ -1,3 +1,15 @@
-use crate::Make;
+//! Checkpoints side by side: the same prompts and seeds, everything else equal.
 
-pub(crate) const NODES: &[Make] = &[];
+mod canvas;
+mod cells;
+mod checkpoint_grid;
+mod draw;
+mod lists;
+mod save_grid;
+#[cfg(test)]
+mod tests;
+
+use crate::Make;
+use engine::node;
+
+pub(crate) const NODES: &[Make] = &[node::<checkpoint_grid::CheckpointGrid>, node::<save_grid::SaveGrid>];

@@ -113,6 +113,11 @@ impl TypedNode for TrainLora {
             text: self.clip.text.clone(),
             vae: self.vae.vae.clone(),
             family: self.model.family,
+            prediction: match self.model.prediction {
+                models::Prediction::Epsilon => train::Prediction::Epsilon,
+                models::Prediction::Velocity => train::Prediction::V,
+            },
+            betas: self.model.betas,
             name: self.model.name.clone(),
             digest: self.model.digest.clone(),
         };

@@ -2,17 +2,21 @@
 
 mod checkpoints;
 mod choice;
+mod conditioning;
 mod grid;
 mod image;
+mod latent;
 mod model;
 mod scores;
 mod summary;
 
 pub use checkpoints::{CheckpointFile, Checkpoints, Facts, LogLine};
 pub use choice::{Choice, Ranked};
+pub use conditioning::Conditioning;
 pub(crate) use grid::CellFacts;
 pub use grid::{Cell, Grid};
 pub use image::ImageBatch;
+pub use latent::Latent;
 pub use model::{Clip, Model, VaeModel};
 pub use scores::{MetricInfo, SampleScores, ScoreRow, Scores};
 pub use summary::DatasetSummary;

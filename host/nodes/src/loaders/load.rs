@@ -1,0 +1,97 @@
+//! Reading models and networks, for the nodes of this folder and those that apply LoRAs by themselves.
+
+use crate::Host;
+use crate::types::{Clip, Model, VaeModel};
+use anyhow::Context as _;
+use candle_core::DType;
+use engine::{Context, Level};
+use models::lora::{File, How, Unmatched};
+use spec::{Value, Values};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The three parts of a base, as loaders give them.
+pub(crate) type Parts = (Arc<Model>, Arc<Clip>, Arc<VaeModel>);
+
+/// Loads a base by its kind (`checkpoints`, `diffusers`) and name.
+pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Parts> {
+    let host = ctx.services::<Host>();
+    let path = host.models.resolve(kind, name)?;
+    let loaded = models::load(&path, &host.device, DType::F32)?;
+    for line in &loaded.found {
+        ctx.log(Level::Debug, line);
+    }
+    let model = Model {
+        unet: loaded.unet,
+        family: loaded.family,
+        name: name.to_owned(),
+        digest: loaded.digest,
+        prediction: loaded.prediction,
+        betas: loaded.betas,
+        base_text: loaded.text.clone(),
+    };
+    Ok((
+        Arc::new(model),
+        Arc::new(Clip { text: loaded.text, skip: 1 }),
+        Arc::new(VaeModel { vae: loaded.vae }),
+    ))
+}
+
+/// Identity of the model that a constant names: a file's digest, or those of all files in a folder.
+/// Empty for a linked name, whose node has an identity of its own.
+pub(crate) fn fingerprint(ctx: &Context, constants: &Values, input: &str, kind: &str) -> anyhow::Result<String> {
+    let Some(Value::Data(serde_json::Value::String(name))) = constants.get(input) else { return Ok(String::new()) };
+    let host = ctx.services::<Host>();
+    let path = host.models.resolve(kind, name)?;
+    if path.is_file() {
+        return Ok(host.file_digest(&path)?.to_string());
+    }
+    let mut digests = Vec::new();
+    for file in files_below(&path)? {
+        let relative = file.strip_prefix(&path).unwrap_or(&file).display().to_string();
+        digests.push(format!("{relative} {}", host.file_digest(&file)?));
+    }
+    Ok(digests.join("\n"))
+}
+
+/// All files of a folder and its folders, sorted.
+fn files_below(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let (mut files, mut folders) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads the LoRA of this name from the host's folders.
+pub(crate) fn lora_file(ctx: &Context, name: &str) -> anyhow::Result<File> {
+    let path = ctx.services::<Host>().models.resolve("loras", name)?;
+    Ok(File::read(&path)?)
+}
+
+/// Puts a LoRA on a model and its text encoder, into their weights, so that sampling is as fast as without.
+pub(crate) fn apply_lora(
+    ctx: &Context,
+    file: &File,
+    model: &Model,
+    clip: &Clip,
+    strength_model: f64,
+    strength_clip: f64,
+) -> anyhow::Result<(Model, Clip)> {
+    let applied = file.apply(&model.unet, &clip.text, strength_model, strength_clip, Unmatched::Error, How::Merge)?;
+    for warning in &applied.warnings {
+        ctx.log(Level::Warn, warning);
+    }
+    Ok((Model { unet: applied.unet, ..model.clone() }, Clip { text: applied.text, ..clip.clone() }))
+}
+
+/// Puts a LoRA on a model alone.
+pub(crate) fn apply_lora_to_model(ctx: &Context, file: &File, model: &Model, strength: f64) -> anyhow::Result<Model> {
+    let clip = Clip { text: model.base_text.clone(), skip: 1 };
+    Ok(apply_lora(ctx, file, model, &clip, strength, 0.0)?.0)
+}

@@ -1,0 +1,70 @@
+//! A host on the embedded base, to test nodes one by one.
+
+use crate::types::{Clip, Conditioning, ImageBatch, Latent, Model, VaeModel};
+use crate::{Host, ModelDirs};
+use data::{Image, Store};
+use engine::{Context, Outputs, Services};
+use serde_json::json;
+use spec::{ObjectType, Value, Values};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) const BASE: &str = "embedded-base";
+
+/// A file of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// A host whose models are the examples' and those in `dir/models`, writing below `dir`.
+pub(crate) fn host(dir: &Path) -> Context {
+    let store = Arc::new(Store::open(dir.join("store")).unwrap());
+    let config = loader::LoaderConfig {
+        cache_dir: dir.join("cache"),
+        lock_file: dir.join("lock.json"),
+        ..loader::LoaderConfig::default()
+    };
+    let loader = Arc::new(loader::Loader::new(config).unwrap());
+    let models = ModelDirs(vec![repository("examples/models"), dir.join("models")]);
+    let host = Host::new(models, dir.join("out"), dir.to_owned(), store, loader, json!({ "1": {} }));
+    Context::detached(Services::new().with(host))
+}
+
+/// Runs a node of this class.
+pub(crate) fn run(ctx: &Context, class: &str, inputs: Vec<(&str, Value)>) -> anyhow::Result<Outputs> {
+    let node = crate::builtin().into_iter().find(|n| n.spec().id == class).unwrap();
+    node.run(ctx, inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Values>())
+}
+
+/// The n-th output as what it is.
+pub(crate) fn output<T: ObjectType>(outputs: &Outputs, n: usize) -> Arc<T> {
+    match &outputs.values[n] {
+        Value::Object(object) => object.get().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn value<T: ObjectType>(object: &Arc<T>) -> Value {
+    Value::Object(spec::Object::new(object.clone()))
+}
+
+/// The embedded base.
+pub(crate) fn base(ctx: &Context) -> (Arc<Model>, Arc<Clip>, Arc<VaeModel>) {
+    let loaded = run(ctx, "DiffusersLoader", vec![("model_path", BASE.into())]).unwrap();
+    (output(&loaded, 0), output(&loaded, 1), output(&loaded, 2))
+}
+
+pub(crate) fn prompt(ctx: &Context, clip: &Arc<Clip>, text: &str) -> Arc<Conditioning> {
+    output(&run(ctx, "CLIPTextEncode", vec![("clip", value(clip)), ("text", text.into())]).unwrap(), 0)
+}
+
+pub(crate) fn decode(ctx: &Context, vae: &Arc<VaeModel>, latent: &Arc<Latent>) -> Vec<Image> {
+    let outputs = run(ctx, "VAEDecode", vec![("vae", value(vae)), ("samples", value(latent))]).unwrap();
+    output::<ImageBatch>(&outputs, 0).0.clone()
+}
+
+/// The largest difference of any two bytes.
+pub(crate) fn difference(a: &Image, b: &Image) -> u8 {
+    assert_eq!((a.width, a.height, a.format), (b.width, b.height, b.format));
+    a.pixels.iter().zip(b.pixels.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
