@@ -235,6 +235,33 @@ fn both_forms_of_a_tagger_give_equal_captions() {
 }
 
 #[test]
+fn the_tagger_scores_as_onnxruntime_does() {
+    let Some((_i, plugin)) = installed("anagama.wd-tagger", Form::Wasm, Limits::default()) else { return };
+    let folder = repository().join("examples/models/taggers/embedded-tagger/examples");
+    let expected: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    let names: Vec<&str> = expected["tags"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+    let settings = json!({
+        "model": "taggers/embedded-tagger", "general_threshold": 0.0, "character_threshold": 0.0, "underscores": "underscores",
+    });
+    let mut captioner = plugin.open_captioner(&settings, CallContext::default()).unwrap();
+    for image in expected["images"].as_array().unwrap() {
+        let file = image["file"].as_str().unwrap();
+        let picture = Image::open(&folder.join(file), &Default::default()).unwrap();
+        let batch = vec![CaptionRequest { image: picture, known: Default::default() }];
+        let tags = captioner.caption(batch).unwrap().remove(0).unwrap().tags;
+        assert_eq!(tags.len(), names.len() - 4, "{file}: every label but the four ratings");
+        // Where nothing is resized only the runtimes differ; Pillow's bicubic filter is met within a grey level.
+        let tolerance = if image["resized"] == true { 5e-3 } else { 1e-4 };
+        for tag in tags {
+            let at = names.iter().position(|n| *n == tag.name).unwrap();
+            let (found, wanted) = (f64::from(tag.score.unwrap()), image["scores"][at].as_f64().unwrap());
+            assert!((found - wanted).abs() < tolerance, "{file} {}: expected {wanted}, found {found}", tag.name);
+        }
+    }
+}
+
+#[test]
 fn a_changed_artefact_is_picked_up() {
     let Some((i, plugin)) = installed("test.panics", Form::Wasm, Limits::default()) else { return };
     let path = plugin.explain().path;
