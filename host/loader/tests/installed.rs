@@ -157,9 +157,10 @@ fn a_refused_host_names_the_missing_grant() {
         let Some((_i, plugin)) = installed("test.fetcher", form, Limits::default()) else { return };
         let config = json!({"url": "http://evil.example/x"});
         let mut captioner = plugin.open_captioner(&config, CallContext::default()).unwrap();
-        let answers = captioner.caption(requests(&[8])).unwrap();
-        let text = answers[0].as_ref().unwrap().text.clone().unwrap();
-        assert!(text.starts_with("Denied") && text.contains("http = [\"http://evil.example/*\"]"), "{form:?}: {text}");
+        let e = captioner.caption(requests(&[8])).unwrap_err();
+        assert_eq!(e.kind, spec::ErrorKind::Denied);
+        let grant = "http = [\"http://evil.example/*\"]";
+        assert!(e.message.contains(grant) && e.message.contains("plugin test.fetcher 0.1.0"), "{form:?}: {e}");
     }
 }
 

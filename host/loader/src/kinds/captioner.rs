@@ -70,7 +70,13 @@ impl Captioner for GuardedCaptioner {
             Err(e) if batch.len() == 1 && !e.is_final() => {
                 Ok(vec![Err(self.guard.blame(&item(0, 1, &batch[0].image), &e))])
             }
-            Err(e) => Err(self.guard.blame(&format!("a batch of {}", batch.len()), &e)),
+            Err(e) => {
+                let what = match batch.as_slice() {
+                    [one] => item(0, 1, &one.image),
+                    all => format!("a batch of {}", all.len()),
+                };
+                Err(self.guard.blame(&what, &e))
+            }
         }
     }
 }
