@@ -1,4 +1,5 @@
-//! Times the networks of a model: `cargo run --release -p models --example speed -- FOLDER [LATENT SIDE] [BATCH]`.
+//! Times the networks of a model: `cargo run -p models --example speed -- [FOLDER] [LATENT SIDE] [BATCH]`. `sd15` in
+//! place of a folder is the UNet of Stable Diffusion 1.5 with random weights.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use models::{Adapter, LoraRef, TargetKind};
@@ -69,6 +70,17 @@ fn main() -> anyhow::Result<()> {
     let side: usize = args.next().map_or(Ok(12), |s| s.parse())?;
     let batch: usize = args.next().map_or(Ok(4), |s| s.parse())?;
     let device = Device::Cpu;
+    if folder.as_os_str() == "sd15" {
+        let unet = models::UNet::random(models::UNetConfig::sd15(), 1)?;
+        let x = Tensor::randn(0f32, 1.0, (batch, 4, side, side), &device)?;
+        let (t, context) =
+            (Tensor::full(500f32, batch, &device)?, Tensor::randn(0f32, 1.0, (batch, 77, 768), &device)?);
+        time(&format!("UNet forward, latents {side}, batch {batch}"), 1, || Ok(drop(unet.forward(&x, &t, &context)?)))?;
+        let unet = unet.with_adapters(&adapters(unet.targets())?)?;
+        return time(&format!("train step, latents {side}, batch {batch}"), 1, || {
+            Ok(drop(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?))
+        });
+    }
     let start = Instant::now();
     let model = models::load(&folder, &device, DType::F32)?;
     println!("loaded in {:.2} s; {} threads", start.elapsed().as_secs_f64(), rayon::current_num_threads());

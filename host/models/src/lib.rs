@@ -24,6 +24,6 @@ pub use adapter::{Adapter, LoraRef, Target, TargetKind};
 pub use clip::{Activation, TextConfig, TextEncoder, TextOutput, Tokenizer, Tokens};
 pub use error::{Error, Result};
 pub use family::{Betas, FAMILIES, Family, Latent, Prediction};
-pub use load::{Loaded, Options, load, load_with};
+pub use load::{Loaded, Options, Seen, load, load_with, look_at};
 pub use unet::{UNet, UNetConfig};
 pub use vae::{Vae, VaeConfig};

@@ -59,6 +59,31 @@ pub fn load_with(path: &Path, device: &Device, dtype: DType, options: &Options) 
     if meta.is_dir() { folder(path) } else { single(path, options) }
 }
 
+/// What a file or folder is, seen from its names and headers without reading weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// For people: `SD 1.x`, `a LoRA`, `SDXL` …
+    pub name: &'static str,
+    /// The family, if it is a checkpoint that can be loaded.
+    pub family: Option<&'static str>,
+    /// Why it is taken for that.
+    pub reason: String,
+}
+
+/// Tells what a safetensors file or diffusers folder is. Files of an unknown kind are `None`; unreadable ones an error.
+pub fn look_at(path: &Path) -> Result<Option<Seen>> {
+    let folder = ["unet", "transformer"].map(|name| path.join(name)).into_iter().find(|folder| folder.is_dir());
+    let files = match folder {
+        Some(folder) => weight_files(&folder, "diffusion_pytorch_model")?,
+        None => vec![Arc::new(WeightFile::open(path)?)],
+    };
+    Ok(family::recognise(&shapes(&files)).map(|(mark, reason)| Seen {
+        name: mark.name,
+        family: mark.family.map(|family| family.name),
+        reason,
+    }))
+}
+
 fn folder(path: &Path) -> Result<Loaded> {
     if !path.join("unet").is_dir() {
         let what = match (path.join("transformer").is_dir(), path.join("model_index.json").exists()) {
@@ -91,11 +116,7 @@ fn folder(path: &Path) -> Result<Loaded> {
     found.push(format!("{}: {reason}", family.name));
     let (prediction, betas) = schedule(path, family)?;
     let tokenizer = Tokenizer::from_folder(&path.join("tokenizer"))?;
-    for name in ["tokenizer.json", "vocab.json", "merges.txt"] {
-        if path.join("tokenizer").join(name).exists() {
-            digest.file(&path.join("tokenizer").join(name))?;
-        }
-    }
+    digest.settings(path)?;
     let unet = build(&unet.1, entries(&unet.2, |key| Some(key.to_owned())), |part| {
         UNet::build(UNetConfig::from_json(&unet.0)?, part)
     })?;
@@ -166,6 +187,12 @@ fn single(path: &Path, options: &Options) -> Result<Loaded> {
     }
     let mut digest = Hasher::new();
     digest.bytes(file.bytes());
+    if let Some(folder) = &options.config_from {
+        for part in ["unet", "vae", "text_encoder"] {
+            digest.file(&folder.join(part).join("config.json"))?;
+        }
+        digest.settings(folder)?;
+    }
     let unet = build(path, unet_entries, |part| UNet::build(unet_config, part))?;
     let vae = build(path, vae_entries, |part| Vae::build(vae_config, part))?;
     let text = build(path, text_entries, |part| text_encoder(text_config, part, tokenizer))?;
@@ -343,6 +370,22 @@ impl Hasher {
 
     fn file(&mut self, path: &Path) -> Result<()> {
         self.bytes(&std::fs::read(path).map_err(Error::io(path))?);
+        Ok(())
+    }
+
+    /// The small files of a folder beside its networks.
+    fn settings(&mut self, folder: &Path) -> Result<()> {
+        for name in [
+            "tokenizer/tokenizer.json",
+            "tokenizer/vocab.json",
+            "tokenizer/merges.txt",
+            "tokenizer/tokenizer_config.json",
+            "scheduler/scheduler_config.json",
+        ] {
+            if folder.join(name).exists() {
+                self.file(&folder.join(name))?;
+            }
+        }
         Ok(())
     }
 

@@ -227,6 +227,17 @@ fn other_networks_and_checkpoints_are_no_loras() {
 }
 
 #[test]
+fn kinds_of_files_are_seen_without_loading_them() {
+    let name = |path: &str| models::look_at(&reference().join(path)).unwrap().map(|seen| seen.name);
+    assert_eq!(name("models/sd15"), Some("SD 1.x"));
+    assert_eq!(name("models/sd15_single.safetensors"), Some("SD 1.x"));
+    assert_eq!(name("models/sdxl_single.safetensors"), Some("SDXL"));
+    assert_eq!(name("models/flux"), Some("Flux.1"));
+    assert_eq!(name("lora/sd15_kohya.safetensors"), Some("a LoRA"));
+    assert_eq!(name("forward/sd15_vae.safetensors"), None);
+}
+
+#[test]
 fn clip_tokens_match_transformers() {
     let tokenizer = Tokenizer::clip().unwrap();
     let cases: Vec<serde_json::Value> =

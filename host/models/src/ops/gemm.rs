@@ -143,7 +143,7 @@ impl Output {
 }
 
 /// Products below this many multiplications are not worth waking a thread.
-const SERIAL: usize = 1 << 18;
+const SERIAL: usize = 1 << 19;
 /// Tiles of rows that share a panel while it is in the cache.
 const TILES: usize = 16;
 

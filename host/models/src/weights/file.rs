@@ -99,7 +99,6 @@ impl WeightFile {
             parse(&header, size as usize - start).map_err(|what| Error::file(path, format!("lying header: {what}")))?;
         // SAFETY: a mapped file that another process shortens or writes to would be undefined; weights are files that
         // are read and replaced whole, and every ML program maps them.
-        #[allow(unsafe_code)]
         let data = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
         if data.len() as u64 != size {
             return Err(Error::file(path, "the file changed while it was opened; try again"));
