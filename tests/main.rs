@@ -1,7 +1,7 @@
 //! Everything that needs more than one crate, in one binary: linking it is the dear part.
 #![allow(clippy::unwrap_used)]
 
+mod conformance;
 mod faults;
-mod main_job;
 mod tidy;
 mod workflows;

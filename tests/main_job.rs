@@ -147,8 +147,13 @@ fn a_training_that_was_killed_goes_on_and_ends_in_the_same_bytes() {
     assert_eq!(expected.len(), 2, "two checkpoints");
 
     let killed = Job::new(60);
-    let mut child =
-        killed.call(&[]).command().stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = killed
+        .call(&[])
+        .command()
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let mut seen = 0;
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     let give_up = Instant::now() + Duration::from_secs(300);

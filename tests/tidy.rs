@@ -31,7 +31,11 @@ const ABSENT: &[(&str, &[&str], &str)] = &[
 fn metadata() -> &'static Metadata {
     static METADATA: OnceLock<Metadata> = OnceLock::new();
     METADATA.get_or_init(|| {
-        MetadataCommand::new().manifest_path(root().join("Cargo.toml")).other_options(["--offline".into()]).exec().unwrap()
+        MetadataCommand::new()
+            .manifest_path(root().join("Cargo.toml"))
+            .other_options(["--offline".into()])
+            .exec()
+            .unwrap()
     })
 }
 
@@ -97,7 +101,11 @@ fn plugins_and_the_kit_know_nothing_of_the_host() {
         for dep in &package.dependencies {
             assert!(!host.contains(dep.name.as_str()), "{dir} depends on host crate `{}`", dep.name);
             if dir.starts_with("plugins/") && dep.path.is_some() {
-                assert!(dep.path.as_ref().unwrap().as_str().contains("/sdk/"), "{dir} depends on `{}`, not in sdk/", dep.name);
+                assert!(
+                    dep.path.as_ref().unwrap().as_str().contains("/sdk/"),
+                    "{dir} depends on `{}`, not in sdk/",
+                    dep.name
+                );
             }
         }
     }
@@ -109,7 +117,10 @@ fn only_glue_knows_both_the_engine_and_the_networks() {
         let name = package.name.as_str();
         let reached = reach(name);
         if reached.contains("engine") && (reached.contains("models") || reached.contains("loader")) {
-            assert!(["nodes", "app", "tests"].contains(&name), "`{name}` knows both sides; that is the place of `nodes`");
+            assert!(
+                ["nodes", "app", "tests"].contains(&name),
+                "`{name}` knows both sides; that is the place of `nodes`"
+            );
         }
     }
 }
@@ -153,8 +164,15 @@ fn code_lines<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = (usize, 
 
 #[test]
 fn unsafe_stays_at_the_borders() {
-    const ALLOWED: &[&str] =
-        &["host/loader/", "sdk/plugin-sdk/", "sdk/plugin-abi/", "sdk/plugin-test/", "host/models/src/ops/", "tests/guests/", "tests/tidy.rs"];
+    const ALLOWED: &[&str] = &[
+        "host/loader/",
+        "sdk/plugin-sdk/",
+        "sdk/plugin-abi/",
+        "sdk/plugin-test/",
+        "host/models/src/ops/",
+        "tests/guests/",
+        "tests/tidy.rs",
+    ];
     for (path, text) in sources() {
         if !ALLOWED.iter().any(|a| path.starts_with(a)) {
             let found: Vec<_> = code_lines(&text, "unsafe").map(|(n, l)| format!("{}: {}", n + 1, l.trim())).collect();
@@ -171,7 +189,12 @@ fn every_unsafe_block_has_its_reason() {
         let lines: Vec<&str> = text.lines().collect();
         for (n, line) in code_lines(&text, "unsafe").filter(|(_, l)| l.contains("unsafe {")) {
             let near = &lines[n.saturating_sub(6)..=n];
-            assert!(near.iter().any(|l| l.contains("SAFETY")), "{path}:{}: no SAFETY comment near `{}`", n + 1, line.trim());
+            assert!(
+                near.iter().any(|l| l.contains("SAFETY")),
+                "{path}:{}: no SAFETY comment near `{}`",
+                n + 1,
+                line.trim()
+            );
         }
     }
 }
@@ -180,7 +203,11 @@ fn every_unsafe_block_has_its_reason() {
 fn only_the_app_reads_the_command_line_and_the_environment() {
     const ALLOWED: &[&str] = &["host/app/", "host/xtask/", "tests/", "sdk/spec-derive/"];
     for (path, text) in sources() {
-        if ALLOWED.iter().any(|a| path.starts_with(a)) || path.contains("/tests/") || path.contains("/benches/") || path.contains("/examples/") {
+        if ALLOWED.iter().any(|a| path.starts_with(a))
+            || path.contains("/tests/")
+            || path.contains("/benches/")
+            || path.contains("/examples/")
+        {
             continue;
         }
         for needle in ["env::var", "env::args", "env::var_os"] {
@@ -223,7 +250,9 @@ fn the_map_names_every_crate_and_every_fixed_package_is_used() {
         assert!(map.contains(&format!("`{}`", folder(package))), "ARCHITECTURE.md does not name `{}`", folder(package));
     }
     let used: BTreeSet<&str> = members().flat_map(|p| p.dependencies.iter().map(|d| d.name.as_str())).collect();
-    for fixed in ["wasmtime", "wit-bindgen", "libloading", "candle-core", "candle-nn", "safetensors", "serde_json", "tokio"] {
+    for fixed in
+        ["wasmtime", "wit-bindgen", "libloading", "candle-core", "candle-nn", "safetensors", "serde_json", "tokio"]
+    {
         assert!(used.contains(fixed), "no crate depends on `{fixed}`");
     }
 }

@@ -1,6 +1,9 @@
 //! A folder is a test case: `workflows/<case>/workflow.json` with `error.txt` (first line `exit N`, then texts that the
 //! program must print) or `expected.json` (files that must appear); every workflow in `examples/` must be valid.
 
+#[path = "main_job.rs"]
+mod main_job;
+
 use std::path::{Path, PathBuf};
 use tests::{Anagama, root};
 

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: from a fresh clone to a report.
 
+use crate::groups::PROGRAM;
 use crate::guests::{Request, build};
 use crate::shell::{cargo, check};
 use anyhow::{Result, bail};
@@ -9,7 +10,7 @@ use std::process::{Command, ExitCode};
 pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     build(root, &Request::default())?;
     println!("building the host");
-    check(cargo(root).args(["build", "-p", "app"]))?;
+    check(cargo(root).args(PROGRAM))?;
 
     let out = root.join("out/demo");
     let mut host = Command::new(root.join("target/debug/anagama"));

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
 /// Groups that are modules of the integration binary.
-const MODULES: [&str; 4] = ["goldens", "conformance", "workflows", "faults"];
+const MODULES: [&str; 4] = ["conformance", "workflows", "faults", "tidy"];
 
 /// What happened, added up.
 #[derive(Debug, Default, PartialEq)]
@@ -39,6 +39,10 @@ impl Sum {
     }
 }
 
+/// Builds the program. `--workspace` makes cargo choose the same features as for the tests, so that each dependency is
+/// built once.
+pub(crate) const PROGRAM: [&str; 4] = ["build", "--workspace", "--bin", "anagama"];
+
 pub(crate) fn run(root: &Path, group: Option<&str>) -> Result<ExitCode> {
     let mut sum = Sum::default();
     match group {
@@ -50,16 +54,17 @@ pub(crate) fn run(root: &Path, group: Option<&str>) -> Result<ExitCode> {
             let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             sum.step("lints", check(cargo(root).args(lints)));
         }
-        Some("unit") => sum.add(cargo_test(root, &["--workspace", "--exclude", "tests"], "")?),
+        Some("unit") => sum.add(cargo_test(root, &["--workspace", "--lib", "--bins"], "")?),
+        Some("goldens") => sum.add(cargo_test(root, &["--workspace", "--test", "goldens"], "")?),
         Some("peers") => {
             set_up(root)?;
             sum.add(peers(root)?);
         }
         Some(module) if MODULES.contains(&module) => {
             set_up(root)?;
-            sum.add(cargo_test(root, &["-p", "tests", "--test", "all"], &format!("{module}::"))?);
+            sum.add(cargo_test(root, &["--workspace", "--test", "all"], &format!("{module}::"))?);
         }
-        Some(other) => bail!("unknown group `{other}`; known are unit, {}, peers", MODULES.join(", ")),
+        Some(other) => bail!("unknown group `{other}`; known are unit, goldens, {}, peers", MODULES.join(", ")),
     }
     Ok(report(&sum))
 }
@@ -67,7 +72,7 @@ pub(crate) fn run(root: &Path, group: Option<&str>) -> Result<ExitCode> {
 /// Guests in both forms and the program itself, which many tests start.
 fn set_up(root: &Path) -> Result<()> {
     build(root, &Request { names: Vec::new(), native: true })?;
-    check(cargo(root).args(["build", "-p", "app"]))
+    check(cargo(root).args(PROGRAM))
 }
 
 fn report(sum: &Sum) -> ExitCode {
