@@ -61,7 +61,7 @@ pub(crate) struct CheckpointGrid {
     /// Height of a picture, in pixels.
     #[input(default = 512, range = 16..=16384, step = 8)]
     height: u32,
-    /// The grid's title; empty: the LoRA's name.
+    /// The grid's title; empty: made from the LoRA's name.
     #[input(default = "")]
     title: String,
 }
@@ -187,7 +187,11 @@ impl Asked<'_> {
             let cols = [base()].into_iter().chain(strengths().map(|s| format!("strength {s}")));
             (self.checkpoints.iter().map(|c| step(c)).collect(), cols.collect())
         };
-        let title = if node.title.is_empty() { node.checkpoints.name.clone() } else { node.title.clone() };
+        let title = match (node.title.as_str(), self.by_prompt) {
+            ("", true) => format!("{}: checkpoints and prompts", node.checkpoints.name),
+            ("", false) => format!("{}: checkpoints and strengths", node.checkpoints.name),
+            (title, _) => title.to_owned(),
+        };
         let one = |list: &[f64]| if self.by_prompt && list.len() == 1 { Some(list[0]) } else { None };
         let settings = json!({
             "prompt": if self.by_prompt { None } else {

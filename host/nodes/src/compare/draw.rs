@@ -34,10 +34,15 @@ pub(super) fn draw(grid: &Grid) -> Result<Drawing> {
     let side = grid.cells.iter().map(|c| c.image.width.max(c.image.height) as usize).max().unwrap_or(1);
     let zoom = (SIDE / side).max(1);
     let (w, h) = (first.image.width as usize * zoom, first.image.height as usize * zoom);
-    if let Some(other) = grid.cells.iter().find(|c| (c.image.width, c.image.height) != (first.image.width, first.image.height)) {
+    if let Some(other) =
+        grid.cells.iter().find(|c| (c.image.width, c.image.height) != (first.image.width, first.image.height))
+    {
         bail!(
             "expected pictures of one size, found {}×{} and {}×{}",
-            first.image.width, first.image.height, other.image.width, other.image.height
+            first.image.width,
+            first.image.height,
+            other.image.width,
+            other.image.height
         );
     }
     let most = (0..grid.rows.len())
@@ -127,7 +132,7 @@ fn settings_line(grid: &Grid) -> String {
         other => other.to_string(),
     };
     let all = settings.iter().filter(|(_, v)| !v.is_null() && v.as_str() != Some(""));
-    all.map(|(k, v)| format!("{}: {}", k.replace('_', " "), plain(v))).collect::<Vec<_>>().join("   ")
+    all.map(|(k, v)| format!("{}: {}", k.replace('_', " "), plain(v))).collect::<Vec<_>>().join(" · ")
 }
 
 /// A grid without its pictures, but with their places in the drawing, for programs.
@@ -171,7 +176,14 @@ mod tests {
             rows: vec!["step 50".into(), "step 100".into()],
             col_axis: "strength".into(),
             cols: vec!["no LoRA".into(), "strength 1".into()],
-            cells: vec![cell(0, 0, 1, 10), cell(0, 0, 2, 20), cell(0, 1, 1, 30), cell(0, 1, 2, 40), cell(1, 1, 1, 50), cell(1, 1, 2, 60)],
+            cells: vec![
+                cell(0, 0, 1, 10),
+                cell(0, 0, 2, 20),
+                cell(0, 1, 1, 30),
+                cell(0, 1, 2, 40),
+                cell(1, 1, 1, 50),
+                cell(1, 1, 2, 60),
+            ],
             settings: json!({ "cfg": 4.5, "seeds": [1, 2], "none": null }),
         }
     }
@@ -191,7 +203,7 @@ mod tests {
         }
         // The base, which the second row does not have, is shown there again, left of its first picture.
         let [x, y, w, _] = drawing.places[4];
-        assert_eq!(at(x - 2 * GAP - w, y), 20);
+        assert_eq!((at(x - GAP - 1, y), at(x - GAP - w - HAIR - 1, y)), (20, 10));
     }
 
     #[test]

@@ -39,8 +39,7 @@ pub(super) fn seeds(text: &str) -> Result<Vec<u64>> {
     for part in parts(text) {
         let wrong = || format!("expected seeds such as `1, 5, 10-12`, found `{part}`");
         let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let (from, to): (u64, u64) =
-            (from.trim().parse().with_context(wrong)?, to.trim().parse().with_context(wrong)?);
+        let (from, to): (u64, u64) = (from.trim().parse().with_context(wrong)?, to.trim().parse().with_context(wrong)?);
         if to < from || to - from >= 1000 {
             bail!("{}: up to 1000 seeds, ascending", wrong());
         }
@@ -53,9 +52,11 @@ pub(super) fn seeds(text: &str) -> Result<Vec<u64>> {
 pub(super) fn strengths(text: &str) -> Result<Vec<f64>> {
     let mut strengths = Vec::new();
     for part in parts(text) {
-        let strength: f64 = part.parse().ok().filter(|s: &f64| s.is_finite() && s.abs() <= 100.0).with_context(
-            || format!("expected strengths such as `0.5, 0.75, 1`, found `{part}`"),
-        )?;
+        let strength: f64 = part
+            .parse()
+            .ok()
+            .filter(|s: &f64| s.is_finite() && s.abs() <= 100.0)
+            .with_context(|| format!("expected strengths such as `0.5, 0.75, 1`, found `{part}`"))?;
         if strength != 0.0 {
             strengths.push(strength);
         }
@@ -129,7 +130,13 @@ mod tests {
     #[test]
     fn checkpoints_are_chosen_by_step() {
         let all: Vec<CheckpointFile> = [50, 100]
-            .map(|step| CheckpointFile { step, epoch: 1, path: "x".into(), sha256: String::new(), is_last: step == 100 })
+            .map(|step| CheckpointFile {
+                step,
+                epoch: 1,
+                path: "x".into(),
+                sha256: String::new(),
+                is_last: step == 100,
+            })
             .into();
         let steps = |text| checkpoints(text, &all).map(|c| c.iter().map(|c| c.step).collect::<Vec<_>>());
         assert_eq!(steps("all").unwrap(), [50, 100]);

@@ -48,7 +48,7 @@ fn checkpoints(path: &Path) -> Arc<Checkpoints> {
     })
 }
 
-fn grid(ctx: &Context, path: &Path, columns: &str, prompts: &str) -> (Arc<Grid>, Arc<ImageBatch>) {
+fn grid(ctx: &Context, path: &Path, columns: &str, prompts: &str, steps: u32) -> (Arc<Grid>, Arc<ImageBatch>) {
     let (model, clip, vae) = base(ctx);
     let inputs = vec![
         ("model", value(&model)),
@@ -60,7 +60,7 @@ fn grid(ctx: &Context, path: &Path, columns: &str, prompts: &str) -> (Arc<Grid>,
         ("negative", "glasses".into()),
         ("seeds", "3, 9".into()),
         ("strengths", "0.5, 1".into()),
-        ("steps", 12.into()),
+        ("steps", steps.into()),
         ("cfg", 4.5.into()),
         ("width", 96.into()),
         ("height", 96.into()),
@@ -78,7 +78,7 @@ fn a_cell_equals_a_sampler_with_its_seed() {
     let path = dir.path().join("models/loras/test.safetensors");
     let (model, clip, vae) = base(&ctx);
     write_lora(&model, &path);
-    let (grid, drawn) = grid(&ctx, &path, "strengths", PROMPT);
+    let (grid, drawn) = grid(&ctx, &path, "strengths", PROMPT, 12);
     assert_eq!(grid.rows, ["step 50", "step 100"]);
     assert_eq!(grid.cols, ["no LoRA", "strength 0.5", "strength 1"]);
     assert_eq!(grid.cells.len(), 2 + 2 * 2 * 2);
@@ -117,7 +117,7 @@ fn columns_of_prompts_and_files() {
     write_lora(&base(&ctx).0, &path);
     // The second prompt is longer than one chunk of tokens.
     let long = format!("{PROMPT}{}", ", red hair".repeat(30));
-    let (grid, _) = grid(&ctx, &path, "prompts", &format!("{PROMPT} --n beard\n{long}"));
+    let (grid, _) = grid(&ctx, &path, "prompts", &format!("{PROMPT} --n beard\n{long}"), 3);
     assert_eq!(grid.rows, ["no LoRA", "step 50 × 0.5", "step 50 × 1", "step 100 × 0.5", "step 100 × 1"]);
     assert_eq!(grid.cells.len(), 5 * 2 * 2);
     assert!(grid.cells.iter().all(|c| c.is_base() == (c.row == 0)));

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn names_are_found_with_and_without_folder_and_ending() {
-        let known = ["people/ohwx.safetensors", "style.safetensors", "a/x.safetensors", "b/x.safetensors"].map(String::from);
+        let known =
+            ["people/ohwx.safetensors", "style.safetensors", "a/x.safetensors", "b/x.safetensors"].map(String::from);
         assert_eq!(find("ohwx", &known).unwrap(), "people/ohwx.safetensors");
         assert_eq!(find("people/ohwx", &known).unwrap(), "people/ohwx.safetensors");
         assert_eq!(find("style.safetensors", &known).unwrap(), "style.safetensors");

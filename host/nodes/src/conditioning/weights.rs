@@ -79,8 +79,10 @@ mod tests {
     /// Recorded from ComfyUI.
     #[test]
     fn equals_comfyui() {
-        let root = std::env::var_os("ANAGAMA_REFERENCE")
-            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference")), PathBuf::from);
+        let root = std::env::var_os("ANAGAMA_REFERENCE").map_or_else(
+            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference")),
+            PathBuf::from,
+        );
         let path = root.join("text/prompt_weights.json");
         let Ok(text) = std::fs::read_to_string(&path) else {
             println!("SKIPPED: prompt weights: no {}", path.display());

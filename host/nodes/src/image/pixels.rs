@@ -20,7 +20,8 @@ pub(crate) fn from_tensor(pixels: &Tensor) -> Result<Vec<Image>> {
     (0..b)
         .map(|i| {
             let values = pixels.get(i)?.flatten_all()?.to_vec1::<f32>()?;
-            let bytes: Vec<u8> = values.iter().map(|v| ((v + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0).map(|v| v as u8).collect();
+            let bytes: Vec<u8> =
+                values.iter().map(|v| ((v + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0).map(|v| v as u8).collect();
             Ok(Image::new(w as u32, h as u32, PixelFormat::Rgb8, bytes)?)
         })
         .collect()

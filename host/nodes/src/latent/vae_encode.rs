@@ -30,7 +30,10 @@ impl TypedNode for VAEEncode {
         if let Some(other) = images.iter().find(|i| (i.width, i.height) != (first.width, first.height)) {
             bail!(
                 "expected pictures of one size, found {}×{} and {}×{}; use ImageScale first",
-                first.width, first.height, other.width, other.height
+                first.width,
+                first.height,
+                other.width,
+                other.height
             );
         }
         let factor = self.vae.vae.config().factor() as u32;

@@ -30,11 +30,7 @@ pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Part
         betas: loaded.betas,
         base_text: loaded.text.clone(),
     };
-    Ok((
-        Arc::new(model),
-        Arc::new(Clip { text: loaded.text, skip: 1 }),
-        Arc::new(VaeModel { vae: loaded.vae }),
-    ))
+    Ok((Arc::new(model), Arc::new(Clip { text: loaded.text, skip: 1 }), Arc::new(VaeModel { vae: loaded.vae })))
 }
 
 /// Identity of the model that a constant names: a file's digest, or those of all files in a folder.

@@ -52,11 +52,9 @@ impl TypedNode for KSampler {
             end: usize::MAX,
             finish: true,
         };
-        let guidance =
-            Guidance { positive: &self.positive.states, negative: &self.negative.states, cfg: self.cfg };
+        let guidance = Guidance { positive: &self.positive.states, negative: &self.negative.states, cfg: self.cfg };
         let latent = self.latent_image.samples.clone();
-        let start =
-            Start { noise: noise_of(self.seed, &latent)?, latent, steps: StepNoise::from_seed(self.seed) };
+        let start = Start { noise: noise_of(self.seed, &latent)?, latent, steps: StepNoise::from_seed(self.seed) };
         Ok(Arc::new(Latent { samples: walk.go(ctx, &self.model, &guidance, start, (0, 0))? }))
     }
 }

@@ -62,8 +62,7 @@ impl TypedNode for KSamplerAdvanced {
             end: self.end_at_step as usize,
             finish: self.return_with_leftover_noise == "disable",
         };
-        let guidance =
-            Guidance { positive: &self.positive.states, negative: &self.negative.states, cfg: self.cfg };
+        let guidance = Guidance { positive: &self.positive.states, negative: &self.negative.states, cfg: self.cfg };
         let latent = self.latent_image.samples.clone();
         let noise =
             if self.add_noise == "enable" { noise_of(self.noise_seed, &latent)? } else { latent.zeros_like()? };

@@ -40,7 +40,9 @@ fn equals_comfyui_on_a_model() {
     let mut compared = 0;
     for entry in std::fs::read_dir(&folder).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap();
-        let Some(case) = name.strip_prefix("comfyui_sd15_").and_then(|n| n.strip_suffix(".safetensors")) else { continue };
+        let Some(case) = name.strip_prefix("comfyui_sd15_").and_then(|n| n.strip_suffix(".safetensors")) else {
+            continue;
+        };
         let scheduler = sample::SCHEDULES.iter().find(|s| case.ends_with(&format!("_{}", s.name)));
         let sampler = scheduler.and_then(|s| {
             let rest = case.strip_suffix(&format!("_{}", s.name))?;
@@ -72,7 +74,8 @@ fn comfyui_case(
     let walk = Walk { sampler, scheduler, steps, denoise: 1.0, start: 0, end: usize::MAX, finish: true };
     let guidance = Guidance { positive: &inputs["prompt_embeds"], negative: &inputs["negative_embeds"], cfg };
     let noise = inputs["noise"].clone();
-    let draws = tensors.get("step_noise").map_or(Vec::new(), |n| (0..n.dim(0).unwrap()).map(|i| n.get(i).unwrap()).collect());
+    let draws =
+        tensors.get("step_noise").map_or(Vec::new(), |n| (0..n.dim(0).unwrap()).map(|i| n.get(i).unwrap()).collect());
     let start = Start { latent: noise.zeros_like().unwrap(), noise, steps: StepNoise::Given(draws.into_iter()) };
     walk.go(ctx, model, &guidance, start, (0, 0)).unwrap()
 }
@@ -170,7 +173,12 @@ fn a_picture_survives_the_way_there_and_back_and_a_weak_denoise() {
     let (model, clip, vae) = base(&ctx);
     let source = repository("examples/datasets/ohwx-character/001.png");
     let loaded = run(&ctx, "LoadImage", vec![("image", source.to_string_lossy().into_owned().into())]).unwrap();
-    let scale = vec![("image", loaded.values[0].clone()), ("width", 97.into()), ("height", 97.into()), ("upscale_method", "area".into())];
+    let scale = vec![
+        ("image", loaded.values[0].clone()),
+        ("width", 97.into()),
+        ("height", 97.into()),
+        ("upscale_method", "area".into()),
+    ];
     let small = run(&ctx, "ImageScale", scale).unwrap();
     let latent: Arc<Latent> =
         output(&run(&ctx, "VAEEncode", vec![("pixels", small.values[0].clone()), ("vae", value(&vae))]).unwrap(), 0);
