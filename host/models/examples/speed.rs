@@ -36,7 +36,7 @@ fn adapters(targets: Vec<models::Target>) -> Result<HashMap<String, Arc<dyn Adap
 }
 
 /// Wall time and the processor time of all threads; the latter is what counts on a busy machine.
-fn time(name: &str, runs: usize, mut f: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn time<T>(name: &str, runs: usize, mut f: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<()> {
     f()?;
     let mut seconds = Vec::new();
     let before = processor_seconds();
@@ -75,10 +75,10 @@ fn main() -> anyhow::Result<()> {
         let x = Tensor::randn(0f32, 1.0, (batch, 4, side, side), &device)?;
         let (t, context) =
             (Tensor::full(500f32, batch, &device)?, Tensor::randn(0f32, 1.0, (batch, 77, 768), &device)?);
-        time(&format!("UNet forward, latents {side}, batch {batch}"), 1, || Ok(drop(unet.forward(&x, &t, &context)?)))?;
+        time(&format!("UNet forward, latents {side}, batch {batch}"), 1, || Ok(unet.forward(&x, &t, &context)?))?;
         let unet = unet.with_adapters(&adapters(unet.targets())?)?;
         return time(&format!("train step, latents {side}, batch {batch}"), 1, || {
-            Ok(drop(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?))
+            Ok(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?)
         });
     }
     let start = Instant::now();
@@ -89,21 +89,21 @@ fn main() -> anyhow::Result<()> {
     for b in [1, batch, 2 * batch] {
         let (x, t) = (noise(b)?, Tensor::full(500f32, b, &device)?);
         let context = Tensor::randn(0f32, 1.0, (b, 77, width), &device)?;
-        time(&format!("UNet forward, batch {b}"), 10, || Ok(drop(model.unet.forward(&x, &t, &context)?)))?;
+        time(&format!("UNet forward, batch {b}"), 10, || Ok(model.unet.forward(&x, &t, &context)?))?;
     }
     let x = noise(batch)?;
-    time(&format!("VAE decode, batch {batch}"), 5, || Ok(drop(model.vae.decode(&x)?)))?;
+    time(&format!("VAE decode, batch {batch}"), 5, || Ok(model.vae.decode(&x)?))?;
     let ids = model.text.tokenize_batch(&vec!["a fox under a tree"; batch])?;
-    time(&format!("text encoder, batch {batch}"), 5, || Ok(drop(model.text.encode(&ids)?)))?;
+    time(&format!("text encoder, batch {batch}"), 5, || Ok(model.text.encode(&ids)?))?;
     let unet = model.unet.with_adapters(&adapters(model.unet.targets())?)?;
     let text = model.text.with_adapters(&adapters(model.text.targets())?)?;
     let t = Tensor::full(500f32, batch, &device)?;
     let context = model.text.encode(&ids)?.last_hidden;
     time(&format!("train step, batch {batch}"), 10, || {
-        Ok(drop(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?))
+        Ok(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?)
     })?;
     time(&format!("train step with text encoder, batch {batch}"), 10, || {
         let context = text.encode(&ids)?.last_hidden;
-        Ok(drop(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?))
+        Ok(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?)
     })
 }

@@ -1,6 +1,8 @@
 //! The networks against tensors that diffusers and transformers made (tests/reference/INDEX.md). Cases, sizes and
 //! configurations are found in the files, so that another folder of the same layout passes as it is.
 
+#![allow(clippy::unwrap_used)] // A test that cannot read its data has failed.
+
 use candle_core::{DType, Device, Result, Tensor};
 use models::lora::{self, How, Unmatched};
 use models::{Loaded, Options, Tokenizer, load, load_with};
