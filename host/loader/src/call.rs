@@ -18,6 +18,9 @@ pub enum Level {
 /// Receives `(done, total, message)`.
 pub type ProgressFn = Arc<dyn Fn(u64, Option<u64>, &str) + Send + Sync>;
 
+/// Receives a log line.
+pub type LogFn = Arc<dyn Fn(Level, &str) + Send + Sync>;
+
 /// The running job, as far as a plugin may see it.
 #[derive(Clone)]
 pub struct CallContext {
@@ -26,7 +29,7 @@ pub struct CallContext {
     /// Answers whether the run was cancelled; asked at least every 10 ms while a component runs.
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Receives the plugin's log lines.
-    pub log: Arc<dyn Fn(Level, &str) + Send + Sync>,
+    pub log: LogFn,
     /// Seed of the graph node.
     pub seed: u64,
     /// Folders that this run grants, by the root name that the plugin uses. Read-only.

@@ -20,7 +20,7 @@ mod plugin;
 mod services;
 mod wasm;
 
-pub use call::{CallContext, Level, Limits, ProgressFn};
+pub use call::{CallContext, Level, Limits, LogFn, ProgressFn};
 pub use description::Explanation;
 pub use error::LoadError;
 pub use grants::{Ceiling, Grant, Grants, Rights};

@@ -245,7 +245,7 @@ impl RawNode for Instance<node::NodePlugin> {
             given.push((name.clone(), values));
         }
         let kind = self.bindings.anagama_plugin_node();
-        let outputs = match ask(&mut self.store, |s| kind.call_run(s, &id.to_owned(), &given))? {
+        let outputs = match ask(&mut self.store, |s| kind.call_run(s, id, &given))? {
             Ok(outputs) => outputs,
             Err(e) => return Ok(Err(e)),
         };
