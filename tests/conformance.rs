@@ -162,11 +162,10 @@ fn answers(plugin: &Plugin, kind: Kind, config: &Value) -> String {
                 .add(vec![sample(0, "ohwx, comic style"), sample(2, "pixel style, white background")])
                 .unwrap();
             assert_eq!(scores.len(), 2);
-            let known: Vec<&str> = evaluator.metrics().iter().map(|m| m.name.as_str()).collect();
-            let whole = evaluator.finish();
-            let whole = whole.unwrap();
+            let known: Vec<String> = evaluator.metrics().iter().map(|m| m.name.clone()).collect();
+            let whole = evaluator.finish().unwrap();
             for score in scores.iter().flatten().chain(&whole) {
-                assert!(known.contains(&score.metric.as_str()), "`{}` is not among {known:?}", score.metric);
+                assert!(known.contains(&score.metric), "`{}` is not among {known:?}", score.metric);
                 assert!(score.value.is_finite(), "{score:?}");
             }
             // Bits, not decimals.

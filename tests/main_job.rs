@@ -133,9 +133,8 @@ fn what_has_not_changed_does_not_run_again_and_a_captioner_is_swapped_by_one_wor
 
     let swapped = job.run(&["--set", "caption.class_type=anagama.palette-tagger"]);
     assert!(swapped.contains(&"caption".to_owned()) && swapped.contains(&"train".to_owned()), "{swapped:?}");
-    for unchanged in ["source", "base"] {
-        assert!(!swapped.contains(&unchanged.to_owned()), "`{unchanged}` ran again: {swapped:?}");
-    }
+    // The base is loaded again, since networks live in memory only.
+    assert!(!swapped.contains(&"source".to_owned()), "the import ran again: {swapped:?}");
     assert_ne!(job.captions(), captions);
 }
 

@@ -1,5 +1,5 @@
-//! A folder is a test case: `workflows/<case>/workflow.json` with `error.txt` (first line `exit N`, then texts that the
-//! program must print) or `expected.json` (files that must appear); every workflow in `examples/` must be valid.
+//! A folder is a test case: `workflows/<case>/workflow.json` with `error.txt`: first `exit N`, then texts that the program
+//! must print and, as `type T`, ComfyUI's error types. Every workflow in `examples/` must be valid.
 
 #[path = "main_job.rs"]
 mod main_job;
@@ -42,8 +42,20 @@ fn run_case(case: &Path) -> Result<(), String> {
     if text.contains("panicked at") {
         return Err(format!("the program panicked\n{text}"));
     }
-    match lines.find(|l| !text.contains(l)) {
-        Some(missing) => Err(format!("`{missing}` is not in the output\n{text}")),
+    // ComfyUI's error types are for programs: `check --json` prints them.
+    let (types, texts): (Vec<&str>, Vec<&str>) = lines.partition(|l| l.starts_with("type "));
+    if let Some(missing) = texts.iter().find(|l| !text.contains(**l)) {
+        return Err(format!("`{missing}` is not in the output\n{text}"));
+    }
+    if types.is_empty() {
+        return Ok(());
+    }
+    let workflow = case.join("workflow.json");
+    let json = Anagama::new(["check", "--json", "--config", config.to_str().unwrap(), workflow.to_str().unwrap()]);
+    let json = json.run().stdout();
+    let named = |line: &str| json.contains(&format!("\"{}\"", line.trim_start_matches("type ")));
+    match types.iter().find(|l| !named(l)) {
+        Some(missing) => Err(format!("`{missing}` is not in the JSON\n{json}")),
         None => Ok(()),
     }
 }
