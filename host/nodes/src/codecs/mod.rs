@@ -23,7 +23,6 @@ pub fn result_cache(store: Arc<Store>) -> Arc<dyn ResultCache> {
 }
 
 /// Is there a codec for this type?
-#[cfg(test)]
 pub(crate) fn can_store(socket: &Socket) -> bool {
     matches!(socket, Socket::Int | Socket::Float | Socket::Boolean | Socket::Text | Socket::Json)
         || CODECS.iter().any(|c| c.socket == socket.name())

@@ -51,8 +51,8 @@ pub(super) fn draw(grid: &Grid) -> Result<Drawing> {
         .max()
         .unwrap_or(1)
         .max(1);
-    // Up to four side by side, more in a square.
-    let across = if most <= 4 { most } else { (most as f64).sqrt().ceil() as usize };
+    // Up to three side by side, more in a square.
+    let across = if most <= 3 { most } else { (most as f64).sqrt().ceil() as usize };
     let down = most.div_ceil(across);
     let (cell_w, cell_h) = (across * (w + HAIR) - HAIR, down * (h + HAIR) - HAIR);
 

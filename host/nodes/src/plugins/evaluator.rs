@@ -7,7 +7,7 @@ use data::{Dataset, DecodeLimits, Evaluator, Image, Sample, Score};
 use engine::Outputs;
 use serde_json::json;
 use spec::{Role, Values};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(super) const WIRING: Wiring = Wiring {
@@ -47,28 +47,64 @@ fn run(job: &Job, inputs: Values) -> anyhow::Result<Outputs> {
     }
     let metrics: Vec<MetricInfo> = evaluator.metrics().iter().map(|m| metric(job, m)).collect();
     let mut scores = Scores { metrics, ..Scores::default() };
+    let shared = shared(&groups);
     for ((checkpoint, strength), cells) in &groups {
-        let strength = f64::from_bits(*strength);
+        let row = ScoreRow { checkpoint: *checkpoint, strength: f64::from_bits(*strength), values: BTreeMap::new() };
+        let (fair, more): (Vec<_>, Vec<_>) = cells.iter().partition(|(_, c)| shared.contains(&(&c.prompt, c.seed)));
         let mut means = Means::default();
-        for batch in cells.chunks(BATCH) {
-            job.ctx.check_cancelled()?;
-            let answers = evaluator.add(batch.iter().map(|(grid, cell)| sample(grid, cell)).collect())?;
-            if answers.len() != batch.len() {
-                bail!("{}: expected scores of {} pictures, found {}", job.who(), batch.len(), answers.len());
-            }
-            for ((_, cell), answer) in batch.iter().zip(answers) {
-                let values = numbers(job, answer)?;
-                means.add(&values);
-                let (prompt, seed) = (cell.prompt.clone(), cell.seed);
-                scores.samples.push(SampleScores { checkpoint: *checkpoint, strength, prompt, seed, values });
-            }
-            progress.step(batch.len(), "scoring pictures");
-        }
+        score(job, evaluator.as_mut(), &fair, &row, &mut scores, &mut progress, |values| means.add(values))?;
         let mut values = means.finish();
         values.extend(numbers(job, evaluator.finish()?)?);
-        scores.rows.push(ScoreRow { checkpoint: *checkpoint, strength, values });
+        if !more.is_empty() {
+            score(job, evaluator.as_mut(), &more, &row, &mut scores, &mut progress, |_| {})?;
+            // What the whole set of these says cannot be compared with other rows.
+            evaluator.finish()?;
+        }
+        scores.rows.push(ScoreRow { values, ..row });
     }
     Ok(single(scores))
+}
+
+/// Scores pictures one by one.
+fn score(
+    job: &Job,
+    evaluator: &mut dyn Evaluator,
+    cells: &[&(&Grid, &Cell)],
+    row: &ScoreRow,
+    scores: &mut Scores,
+    progress: &mut Progress,
+    mut each: impl FnMut(&BTreeMap<String, f64>),
+) -> anyhow::Result<()> {
+    for batch in cells.chunks(BATCH) {
+        job.ctx.check_cancelled()?;
+        let answers = evaluator.add(batch.iter().map(|(grid, cell)| sample(grid, cell)).collect())?;
+        if answers.len() != batch.len() {
+            bail!("{}: expected scores of {} pictures, found {}", job.who(), batch.len(), answers.len());
+        }
+        for ((_, cell), answer) in batch.iter().zip(answers) {
+            let values = numbers(job, answer)?;
+            each(&values);
+            let (checkpoint, strength) = (row.checkpoint, row.strength);
+            scores.samples.push(SampleScores {
+                checkpoint,
+                strength,
+                prompt: cell.prompt.clone(),
+                seed: cell.seed,
+                values,
+            });
+        }
+        progress.step(batch.len(), "scoring pictures");
+    }
+    Ok(())
+}
+
+/// Prompts and seeds that all rows have: only on these can rows be compared. If there are none, all of them.
+fn shared<'a>(groups: &BTreeMap<Group, Vec<(&'a Grid, &'a Cell)>>) -> BTreeSet<(&'a String, u64)> {
+    let pairs = |cells: &[(&'a Grid, &'a Cell)]| -> BTreeSet<(&'a String, u64)> {
+        cells.iter().map(|(_, c)| (&c.prompt, c.seed)).collect()
+    };
+    let common = groups.values().map(|cells| pairs(cells)).reduce(|a, b| a.intersection(&b).copied().collect());
+    common.filter(|c| !c.is_empty()).unwrap_or_else(|| groups.values().flat_map(|cells| pairs(cells)).collect())
 }
 
 struct Progress<'a> {
@@ -92,7 +128,7 @@ fn groups(grids: &[Arc<Grid>]) -> BTreeMap<Group, Vec<(&Grid, &Cell)>> {
             let cells = groups.entry(group).or_default();
             // The same picture may stand in both grids, and that of the base in every row.
             if !cells.iter().any(|(_, c)| c.prompt == cell.prompt && c.seed == cell.seed) {
-                cells.push((grid, cell));
+                cells.push((&**grid, cell));
             }
         }
     }
@@ -163,5 +199,41 @@ impl Means {
 
     fn finish(self) -> BTreeMap<String, f64> {
         self.0.into_iter().map(|(name, (sum, n))| (name, sum / f64::from(n))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data::PixelFormat;
+
+    fn cell(col: usize, strength: f64, prompt: &str) -> Cell {
+        let image = Image::new(1, 1, PixelFormat::L8, vec![0]).unwrap_or_else(|e| panic!("{e}"));
+        Cell {
+            row: 0,
+            col,
+            checkpoint: (strength > 0.0).then_some(50),
+            strength,
+            prompt: prompt.into(),
+            seed: 1,
+            image,
+        }
+    }
+
+    fn grid(cells: Vec<Cell>) -> Arc<Grid> {
+        let (title, row_axis, col_axis) = (String::new(), String::new(), String::new());
+        Arc::new(Grid { title, row_axis, rows: vec![], col_axis, cols: vec![], cells, settings: json!(null) })
+    }
+
+    #[test]
+    fn rows_are_compared_on_what_all_of_them_have() {
+        let first = grid(vec![cell(0, 0.0, "a"), cell(1, 0.5, "a"), cell(2, 1.0, "a")]);
+        let second = grid(vec![cell(0, 0.0, "a"), cell(0, 0.0, "b"), cell(1, 1.0, "b")]);
+        let grids = [first, second];
+        let groups = groups(&grids);
+        assert_eq!(groups.values().map(Vec::len).collect::<Vec<_>>(), [2, 1, 2]);
+        assert_eq!(shared(&groups).into_iter().collect::<Vec<_>>(), [(&"a".to_owned(), 1)]);
+        let apart = [grid(vec![cell(0, 0.5, "a"), cell(1, 1.0, "b")])];
+        assert_eq!(shared(&super::groups(&apart)).len(), 2);
     }
 }

@@ -11,8 +11,9 @@ pub(super) fn table(grid: &Grid, choice: Option<&Choice>, scores: Option<&Scores
         n
     });
     let shared = most.values().copied().max().unwrap_or(1);
-    let width = (640 / (shared * grid.cols.len().max(1))).clamp(64, 160);
-    let mut out = format!("<div class=\"scroll\"><table class=\"grid\" style=\"--w:{width}px\"><tr><th>");
+    let across = (shared as f64).sqrt().ceil() as usize;
+    let width = (880 / (across * grid.cols.len().max(1))).clamp(80, 160);
+    let mut out = format!("<div class=\"scroll\"><table class=\"grid\" style=\"--w:{width}px;--n:{across}\"><tr><th>");
     let _ = write!(out, "{} \\ {}</th>", escape(&grid.row_axis), escape(&grid.col_axis));
     for col in &grid.cols {
         let _ = write!(out, "<th>{}</th>", escape(col));
@@ -21,7 +22,10 @@ pub(super) fn table(grid: &Grid, choice: Option<&Choice>, scores: Option<&Scores
     for (row, label) in grid.rows.iter().enumerate() {
         let _ = write!(out, "<tr><td>{}</td>", escape(label));
         for col in 0..grid.cols.len() {
-            let cells: Vec<&Cell> = grid.cells.iter().filter(|c| (c.row, c.col) == (row, col)).collect();
+            // The base stands for all rows: shown in each, so that it is beside what it is compared with.
+            let lonely = grid.cells.iter().filter(|c| c.col == col).all(|c| c.row == 0 && c.is_base());
+            let source = if lonely { 0 } else { row };
+            let cells: Vec<&Cell> = grid.cells.iter().filter(|c| (c.row, c.col) == (source, col)).collect();
             let is_choice = |c: &&Cell| {
                 choice.is_some_and(|w| !c.is_base() && c.checkpoint == Some(w.step) && c.strength == w.strength)
             };
@@ -67,4 +71,43 @@ fn tip(cell: &Cell, scores: Option<&Scores>) -> String {
         let _ = write!(text, "\n{name} {value:.3}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data::{Image, PixelFormat};
+
+    fn cell(col: usize, checkpoint: Option<u64>, strength: f64) -> Cell {
+        let image = Image::new(2, 2, PixelFormat::Rgb8, vec![9; 12]).unwrap();
+        Cell { row: 0, col, checkpoint, strength, prompt: "<b>".into(), seed: 3, image }
+    }
+
+    #[test]
+    fn marks_the_choice_and_escapes_prompts() {
+        let grid = Grid {
+            title: "t".into(),
+            row_axis: "checkpoint".into(),
+            rows: vec!["50".into()],
+            col_axis: "strength".into(),
+            cols: vec!["off".into(), "1".into()],
+            cells: vec![cell(0, None, 0.0), cell(1, Some(50), 1.0)],
+            settings: serde_json::Value::Null,
+        };
+        let choice = Choice {
+            name: "x".into(),
+            path: "x".into(),
+            sha256: String::new(),
+            step: 50,
+            strength: 1.0,
+            trigger: String::new(),
+            why: String::new(),
+            ranking: vec![],
+        };
+        let html = table(&grid, Some(&choice), None).unwrap();
+        assert_eq!(html.matches("class=\"chosen\"").count(), 1);
+        assert_eq!(html.matches("data:image/png;base64,").count(), 2);
+        assert!(!html.contains("<b>") && html.contains("&lt;b&gt;"));
+        assert!(html.contains("base, without LoRA") && html.contains("step 50, strength 1"));
+    }
 }

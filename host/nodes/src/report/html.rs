@@ -42,7 +42,7 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for part in bytes.chunks(3) {
-        let n = part.iter().enumerate().fold(0u32, |n, (i, b)| n | u32::from(*b) << (16 - 8 * i));
+        let n = part.iter().enumerate().fold(0u32, |n, (i, b)| n | (u32::from(*b) << (16 - 8 * i)));
         for i in 0..4 {
             let digit = DIGITS[(n >> (18 - 6 * i)) as usize & 63];
             out.push(if i <= part.len() { char::from(digit) } else { '=' });
@@ -66,7 +66,7 @@ pub(super) fn page(title: &str, head: &str, sections: &[Section]) -> String {
     for Section { id, title, body: inner } in sections {
         let title = escape(title);
         let _ = write!(menu, "<a href=\"#{id}\">{title}</a>");
-        let _ = write!(body, "<section id=\"{id}\"><h2>{title}</h2>{inner}</section>\n");
+        let _ = writeln!(body, "<section id=\"{id}\"><h2>{title}</h2>{inner}</section>");
     }
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

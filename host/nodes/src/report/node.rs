@@ -114,7 +114,8 @@ impl HtmlReport {
         tiles.push((facts.base_name.clone(), "base"));
         out.push_str("<div class=\"tiles\">");
         for (value, what) in tiles {
-            let _ = write!(out, "<div class=\"tile\"><b>{}</b><span>{what}</span></div>", escape(&value));
+            let class = if value.chars().count() > 9 { " class=\"long\"" } else { "" };
+            let _ = write!(out, "<div class=\"tile\"><b{class}>{}</b><span>{what}</span></div>", escape(&value));
         }
         out.push_str("</div>");
         for warning in &facts.plan.warnings {

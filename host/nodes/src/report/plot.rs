@@ -49,7 +49,7 @@ pub(super) fn svg(plot: &Plot) -> String {
     let _ = write!(out, "<text x=\"4\" y=\"12\">{}</text>", super::html::escape(plot.label));
     for tick in &ticks {
         let y = sy(*tick);
-        let text = if plot.scientific { format!("{tick:.1e}") } else { short(*tick) };
+        let text = if plot.scientific && *tick != 0.0 { format!("{tick:.1e}") } else { short(*tick) };
         let _ = write!(out, "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
         let _ = write!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", LEFT - 8.0, y + 4.0);
     }

@@ -41,7 +41,7 @@ pub(super) fn table(scores: &Scores, choice: Option<&Choice>) -> String {
         }
         out.push_str("</tr>");
     }
-    out.push_str("</table></div><p class=\"soft\">Deeper colour is better; arrows say which way. Means over all pictures of the row.</p>");
+    out.push_str("</table></div><p class=\"soft\">Deeper colour is better; arrows say which way. Means over the prompts and seeds that all rows have.</p>");
     out.push_str("<details><summary>What the columns mean</summary><table class=\"settings\">");
     for m in &scores.metrics {
         let (name, what) = (escape(&m.name), escape(&m.description));
@@ -68,5 +68,34 @@ fn number(v: f64) -> String {
         a if a >= 10.0 => format!("{v:.1}"),
         a if a >= 1.0 || a == 0.0 => format!("{v:.2}"),
         _ => format!("{v:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::MetricInfo;
+
+    #[test]
+    fn the_base_comes_first_and_absent_values_stay_empty() {
+        let metric = MetricInfo {
+            name: "tag_recall".into(),
+            evaluator: "e".into(),
+            higher_is_better: true,
+            low: 0.0,
+            high: 1.0,
+            per_sample: true,
+            description: "a < b".into(),
+        };
+        let row = |checkpoint, values: &[f64]| ScoreRow {
+            checkpoint,
+            strength: 1.0,
+            values: values.iter().map(|v| ("tag_recall".to_owned(), *v)).collect(),
+        };
+        let rows = vec![row(Some(100), &[0.75]), row(Some(50), &[]), row(None, &[0.5])];
+        let html = table(&Scores { metrics: vec![metric], rows, samples: vec![] }, None);
+        let places = ["<td>base</td>", "<td>50 × 1</td><td>–</td>", "--g:0.750"].map(|t| html.find(t).unwrap());
+        assert!(places.is_sorted(), "{html}");
+        assert!(html.contains("a &lt; b"));
     }
 }
