@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod docs;
 mod faults;
 mod tidy;
 mod workflows;
