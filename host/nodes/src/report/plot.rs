@@ -39,7 +39,7 @@ pub(super) fn svg(plot: &Plot) -> String {
     let (y0, y1) = (ticks.first().copied().unwrap_or(y0).min(y0), ticks.last().copied().unwrap_or(y1).max(y1));
     let (bottom, right) = (plot.height - BOTTOM, WIDTH - RIGHT);
     let sx = |x: f64| LEFT + (x - x0) / (x1 - x0).max(1e-12) * (right - LEFT);
-    let sy = |y: f64| (bottom - (y - y0) / (y1 - y0).max(1e-12) * (bottom - TOP)).clamp(TOP - 8.0, bottom);
+    let sy = |y: f64| (bottom - (y - y0) / (y1 - y0).max(1e-12) * (bottom - TOP)).clamp(TOP, bottom);
 
     let mut out = format!(
         "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{}\">",
