@@ -203,6 +203,7 @@ fn only_the_app_reads_the_command_line_and_the_environment() {
             || path.contains("/benches/")
             || path.contains("/examples/")
             || path.ends_with("/build.rs")
+            || path.ends_with("tests.rs")
         {
             continue;
         }
