@@ -1,7 +1,7 @@
 //! UNet forward and LoRA train step: the embedded base, and Stable Diffusion 1.5 at full size with random weights.
 //!
 //! `tests/peers/bench_core.py` runs this and torch on the same work in one call and prints the ratios. The full-size part
-//! needs 8 GiB of memory and minutes; leave it out with `cargo bench -p tests --bench core -- embedded`.
+//! needs 8 GiB of memory and minutes; leave it out with `cargo bench --workspace --bench core -- embedded`.
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};

@@ -61,9 +61,9 @@ def time_torch(which):
 
 def time_ours(which, threads, profile):
     name = WORK[which][0]
-    command = ["cargo", "bench", "-p", "tests", "--bench", "core", "--profile", profile, "--", which]
+    command = ["cargo", "bench", "--workspace", "--bench", "core", "--profile", profile, "--", which]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
-                   env={**os.environ, "RAYON_NUM_THREADS": str(threads)})
+                   env={**os.environ, "RAYON_NUM_THREADS": str(threads), "CANDLE_NUM_THREADS": str(threads)})
     found = {}
     for part in ("forward", "train step"):
         path = ROOT / "target/criterion" / f"{name}_{part}" / "new/estimates.json"
