@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# needs: torch diffusers transformers numpy pillow
+# needs: torch diffusers transformers numpy PIL
 """The example's picture is diffusers' picture: same weights, prompt, start noise and sigmas, Euler without ancestry.
 
 Runs `examples/sample` with our program, then the same steps with diffusers' text encoder, UNet and VAE, and compares 8-bit
