@@ -30,17 +30,7 @@ fn run(workflow: &Value) -> (Finished, tempfile::TempDir) {
     let file = dir.path().join("workflow.json");
     std::fs::write(&file, workflow.to_string()).unwrap();
     let config = root().join("tests/workflows/anagama.toml");
-    let finished = Anagama::new([
-        "run".as_ref(),
-        file.as_os_str(),
-        "--config".as_ref(),
-        config.as_os_str(),
-        "--out".as_ref(),
-        dir.path().join("out").as_os_str(),
-        "--store".as_ref(),
-        dir.path().join("store").as_os_str(),
-    ])
-    .run();
+    let finished = Anagama::workflow(&file, &config, dir.path()).run();
     (finished, dir)
 }
 

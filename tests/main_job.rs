@@ -56,12 +56,13 @@ impl Job {
     }
 
     fn call(&self, more: &[&str]) -> Anagama {
-        let (workflow, out, store) = (self.workflow(), self.out(), self.dir.path().join("store"));
-        let config = root().join("examples/anagama.toml");
-        let mut args = vec!["run".as_ref(), workflow.as_os_str(), "--config".as_ref(), config.as_os_str()];
-        args.extend(["--out".as_ref(), out.as_os_str(), "--store".as_ref(), store.as_os_str(), "--json".as_ref()]);
-        args.extend(more.iter().map(std::ffi::OsStr::new));
-        Anagama::new(args)
+        self.call_with(&root().join("examples/anagama.toml"), more)
+    }
+
+    fn call_with(&self, config: &Path, more: &[&str]) -> Anagama {
+        let mut call = Anagama::workflow(&self.workflow(), config, self.dir.path());
+        call.command().arg("--json").args(more);
+        call
     }
 
     /// Ids of the nodes that ran.
@@ -210,21 +211,7 @@ fn native_plugins_caption_byte_for_byte_like_components() {
             .expect(0);
     }
     let native = Job::new(2);
-    let (workflow, out) = (native.workflow(), native.out());
-    let finished = Anagama::new([
-        "run",
-        workflow.to_str().unwrap(),
-        "--config",
-        config.to_str().unwrap(),
-        "--out",
-        out.to_str().unwrap(),
-        "--store",
-        native.dir.path().join("store").to_str().unwrap(),
-        "--prefer-native",
-        "--json",
-    ])
-    .run()
-    .expect(0);
+    let finished = native.call_with(&config, &["--prefer-native"]).run().expect(0);
     assert!(started(&finished.stdout()).contains(&"caption".to_owned()));
     assert_eq!(native.captions(), wasm);
 }

@@ -21,17 +21,7 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
 fn run_case(case: &Path) -> Result<(), String> {
     let out = tempfile::tempdir().unwrap();
     let config = root().join("tests/workflows/anagama.toml");
-    let finished = Anagama::new([
-        "run".as_ref(),
-        case.join("workflow.json").as_os_str(),
-        "--config".as_ref(),
-        config.as_os_str(),
-        "--out".as_ref(),
-        out.path().as_os_str(),
-        "--store".as_ref(),
-        out.path().join("store").as_os_str(),
-    ])
-    .run();
+    let finished = Anagama::workflow(&case.join("workflow.json"), &config, out.path()).run();
     let text = finished.text();
     let wanted = std::fs::read_to_string(case.join("error.txt")).map_err(|e| format!("error.txt: {e}"))?;
     let mut lines = wanted.lines();

@@ -42,6 +42,14 @@ impl Anagama {
         Self { command }
     }
 
+    /// A run of a workflow file with a configuration; the store and the output folder `out` lie in `dir`.
+    pub fn workflow(file: &Path, config: &Path, dir: &Path) -> Self {
+        let mut call = Self::new(["run".as_ref(), file.as_os_str()]);
+        call.command.arg("--config").arg(config);
+        call.command.arg("--out").arg(dir.join("out")).arg("--store").arg(dir.join("store"));
+        call
+    }
+
     /// The command, to change or to spawn.
     pub fn command(&mut self) -> &mut Command {
         &mut self.command

@@ -29,7 +29,7 @@ fn installed(id: &str, form: Form, limits: Limits) -> Option<(Installed, Arc<Plu
     // A copy of the one folder: the others need not be compiled for this test.
     let name = id.split('.').next_back().unwrap();
     let Ok(files) = std::fs::read_dir(built.join(name)) else {
-        eprintln!("skipped: {} is not there; `cargo xtask guests` builds it", built.join(name).display());
+        eprintln!("SKIPPED: {id}: {} is not there; `cargo xtask guests` builds it", built.join(name).display());
         return None;
     };
     std::fs::create_dir_all(plugins.join(name)).unwrap();
@@ -38,7 +38,7 @@ fn installed(id: &str, form: Form, limits: Limits) -> Option<(Installed, Arc<Plu
     }
     let library = plugins.join(name).join(format!("lib{}.so", name.replace('-', "_")));
     if form == Form::Native && !library.exists() {
-        eprintln!("skipped: {name} has no native library; `cargo xtask guests --native` builds it");
+        eprintln!("SKIPPED: {id}: no native library; `cargo xtask guests --native` builds it");
         return None;
     }
     let config = LoaderConfig {

@@ -25,6 +25,13 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// The components of the first-party plugins.
+    pub(crate) fn plugins(root: &Path) -> Result<Self> {
+        let (from, _) = PLACES[0];
+        let guests = find(root)?.into_iter().filter(|g| g.source.starts_with(root.join(from)));
+        Ok(Self { names: guests.map(|g| g.name).collect(), native: false })
+    }
+
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
         let mut request = Self::default();
         for &word in words {
@@ -216,6 +223,12 @@ mod tests {
         let request = Request::parse(&["wd-tagger", "--native"]).unwrap();
         assert_eq!(request, Request { names: vec!["wd-tagger".into()], native: true });
         assert!(Request::parse(&["--nativ"]).unwrap_err().to_string().contains("--native"));
+    }
+
+    #[test]
+    fn plugins_are_told_from_test_guests() {
+        let names = Request::plugins(&crate::root()).unwrap().names;
+        assert!(names.contains(&"wd-tagger".to_owned()) && !names.contains(&"panics".to_owned()), "{names:?}");
     }
 
     #[test]
