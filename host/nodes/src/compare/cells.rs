@@ -4,7 +4,7 @@ use super::lists::Prompt;
 use crate::conditioning::encode;
 use crate::image::from_tensor;
 use crate::sampling::{Guidance, Start, Walk, same_length};
-use crate::types::{Clip, Conditioning, Model, VaeModel};
+use crate::types::{Clip, Model, VaeModel};
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 use data::Image;
@@ -59,8 +59,8 @@ pub(super) fn make(
     let mut texts: Vec<(&Prompt, (Tensor, Tensor))> = Vec::new();
     for one in wanted {
         if !texts.iter().any(|(prompt, _)| *prompt == one.prompt) {
-            let Conditioning { states: positive } = encode(clip, &one.prompt.positive)?;
-            let Conditioning { states: negative } = encode(clip, &one.prompt.negative)?;
+            let positive = encode(clip, &one.prompt.positive)?.first()?.states.clone();
+            let negative = encode(clip, &one.prompt.negative)?.first()?.states.clone();
             texts.push((one.prompt, (positive, negative)));
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn encode(clip: &Clip, prompt: &str) -> Result<Conditioning> {
     }
     let (n, t, d) = all.dims3()?;
     // (1, chunks · 77, d)
-    Ok(Conditioning { states: all.reshape((1, n * t, d))? })
+    Ok(Conditioning::one(all.reshape((1, n * t, d))?, None))
 }
 
 /// Token ids with weights, each chunk with start, end and padding: as long as the encoder takes.

@@ -3,8 +3,20 @@
 mod chunks;
 mod clip_set_last_layer;
 mod clip_text_encode;
+mod conditioning_average;
+mod conditioning_combine;
+mod conditioning_concat;
+mod conditioning_set_area;
+mod conditioning_set_area_percentage;
+mod conditioning_set_mask;
+mod conditioning_set_timestep_range;
+mod conditioning_zero_out;
+mod flux_guidance;
 mod lora_prompt;
 mod lora_tags;
+mod pairs;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use crate::Make;
@@ -16,4 +28,13 @@ pub(crate) const NODES: &[Make] = &[
     node::<clip_text_encode::CLIPTextEncode>,
     node::<clip_set_last_layer::CLIPSetLastLayer>,
     node::<lora_prompt::LoraPrompt>,
+    node::<conditioning_combine::ConditioningCombine>,
+    node::<conditioning_average::ConditioningAverage>,
+    node::<conditioning_concat::ConditioningConcat>,
+    node::<conditioning_zero_out::ConditioningZeroOut>,
+    node::<conditioning_set_timestep_range::ConditioningSetTimestepRange>,
+    node::<conditioning_set_area::ConditioningSetArea>,
+    node::<conditioning_set_area_percentage::ConditioningSetAreaPercentage>,
+    node::<conditioning_set_mask::ConditioningSetMask>,
+    node::<flux_guidance::FluxGuidance>,
 ];

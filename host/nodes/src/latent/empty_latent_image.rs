@@ -29,6 +29,6 @@ impl TypedNode for EmptyLatentImage {
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
         // The shape that SD 1.x, 2.x and XL share: 4 channels, an eighth of each side.
         let shape = (self.batch_size as usize, 4, self.height as usize / 8, self.width as usize / 8);
-        Ok(Arc::new(Latent { samples: Tensor::zeros(shape, DType::F32, &ctx.services::<Host>().device)? }))
+        Ok(Arc::new(Latent::new(Tensor::zeros(shape, DType::F32, &ctx.services::<Host>().device)?)))
     }
 }

@@ -46,7 +46,7 @@ impl TypedNode for VAEEncode {
             latents.push(self.vae.vae.scale(&mean)?);
             ctx.progress(i as u64 + 1, images.len() as u64, "encoding");
         }
-        Ok(Arc::new(Latent { samples: Tensor::cat(&latents, 0)? }))
+        Ok(Arc::new(Latent::new(Tensor::cat(&latents, 0)?)))
     }
 }
 

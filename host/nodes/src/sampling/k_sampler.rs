@@ -1,4 +1,4 @@
-use super::walk::{Guidance, Start, Walk, noise_of, sampler_names, scheduler_names};
+use super::walk::{Guidance, Start, Walk, noise_of, plain, sampler_names, scheduler_names};
 use crate::types::{Conditioning, Latent, Model};
 use engine::{Context, TypedNode};
 use sample::StepNoise;
@@ -52,9 +52,9 @@ impl TypedNode for KSampler {
             end: usize::MAX,
             finish: true,
         };
-        let guidance = Guidance { positive: &self.positive.states, negative: &self.negative.states, cfg: self.cfg };
+        let guidance = Guidance { positive: plain(&self.positive)?, negative: plain(&self.negative)?, cfg: self.cfg };
         let latent = self.latent_image.samples.clone();
         let start = Start { noise: noise_of(self.seed, &latent)?, latent, steps: StepNoise::from_seed(self.seed) };
-        Ok(Arc::new(Latent { samples: walk.go(ctx, &self.model, &guidance, start, (0, 0))? }))
+        Ok(Arc::new(self.latent_image.with(walk.go(ctx, &self.model, &guidance, start, (0, 0))?)))
     }
 }

@@ -1,4 +1,4 @@
-use super::walk::{Guidance, Start, Walk, noise_of, sampler_names, scheduler_names};
+use super::walk::{Guidance, Start, Walk, noise_of, plain, sampler_names, scheduler_names};
 use crate::types::{Conditioning, Latent, Model};
 use engine::{Context, TypedNode};
 use sample::StepNoise;
@@ -62,11 +62,11 @@ impl TypedNode for KSamplerAdvanced {
             end: self.end_at_step as usize,
             finish: self.return_with_leftover_noise == "disable",
         };
-        let guidance = Guidance { positive: &self.positive.states, negative: &self.negative.states, cfg: self.cfg };
+        let guidance = Guidance { positive: plain(&self.positive)?, negative: plain(&self.negative)?, cfg: self.cfg };
         let latent = self.latent_image.samples.clone();
         let noise =
             if self.add_noise == "enable" { noise_of(self.noise_seed, &latent)? } else { latent.zeros_like()? };
         let start = Start { latent, noise, steps: StepNoise::from_seed(self.noise_seed) };
-        Ok(Arc::new(Latent { samples: walk.go(ctx, &self.model, &guidance, start, (0, 0))? }))
+        Ok(Arc::new(self.latent_image.with(walk.go(ctx, &self.model, &guidance, start, (0, 0))?)))
     }
 }

@@ -205,7 +205,7 @@ fn values_that_are_no_numbers_are_reported_with_step_and_sigma() {
     let ctx = host(dir.path());
     let (model, clip, _) = base(&ctx);
     let fine = prompt(&ctx, &clip, "comic style");
-    let broken = Arc::new(Conditioning { states: (&fine.states * f64::NAN).unwrap() });
+    let broken = Arc::new(Conditioning::one((&fine.first().unwrap().states * f64::NAN).unwrap(), None));
     let error = run(&ctx, "KSampler", k_sampler(&model, &broken, &fine, &empty(&ctx, 1), 1)).unwrap_err().to_string();
     assert!(error.starts_with("step 1 of 12 (sigma 14.61"), "{error}");
 }
@@ -231,11 +231,12 @@ fn long_prompts_and_skipped_layers_change_the_states() {
     let dir = tempfile::tempdir().unwrap();
     let ctx = host(dir.path());
     let (_, clip, _) = base(&ctx);
-    assert_eq!(prompt(&ctx, &clip, "red hair").states.dims(), [1, 77, 128]);
-    assert_eq!(prompt(&ctx, &clip, &"red hair, ".repeat(40)).states.dims(), [1, 154, 128]);
+    let states = |text: &str| prompt(&ctx, &clip, text).first().unwrap().states.clone();
+    assert_eq!(states("red hair").dims(), [1, 77, 128]);
+    assert_eq!(states(&"red hair, ".repeat(40)).dims(), [1, 154, 128]);
     let skip = |n: i64| run(&ctx, "CLIPSetLastLayer", vec![("clip", value(&clip)), ("stop_at_clip_layer", n.into())]);
     let earlier = prompt(&ctx, &output(&skip(-2).unwrap(), 0), "red hair");
-    let differ = (&earlier.states - &prompt(&ctx, &clip, "red hair").states).unwrap().abs().unwrap().max_all().unwrap();
+    let differ = (&earlier.first().unwrap().states - &states("red hair")).unwrap().abs().unwrap().max_all().unwrap();
     assert!(differ.to_scalar::<f32>().unwrap() > 0.01);
 }
 

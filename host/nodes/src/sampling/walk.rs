@@ -1,6 +1,6 @@
 //! What all sampling nodes share: the model as a denoiser, with guidance, and the walk along the sigmas.
 
-use crate::types::Model;
+use crate::types::{Conditioning, Model};
 use anyhow::{Result, bail};
 use candle_core::Tensor;
 use engine::Context;
@@ -34,6 +34,15 @@ pub(crate) struct Start {
     pub(crate) latent: Tensor,
     pub(crate) noise: Tensor,
     pub(crate) steps: StepNoise,
+}
+
+/// The states of a single prompt that leads everywhere and all the time.
+pub(crate) fn plain(conditioning: &Conditioning) -> Result<&Tensor> {
+    match &conditioning.0[..] {
+        [one] if one.area.is_none() && one.mask.is_none() && one.range == (0.0, 1.0) => Ok(&one.states),
+        [_] => bail!("prompts for a part of the picture or of the steps are not supported here"),
+        all => bail!("expected one prompt, found {}", all.len()),
+    }
 }
 
 impl Walk<'_> {

@@ -4,8 +4,25 @@ use spec::ObjectType;
 /// Compressed pictures, as the network and the samplers have them: scaled to a variance of about 1.
 #[derive(Clone, Debug)]
 pub struct Latent {
-    /// (b, 4, h/8, w/8)
+    /// (b, c, h, w): the channels and the scale of the sides are the family's.
     pub samples: Tensor,
+    /// Where samplers make the picture anew (1) and where they keep it (0): (b or 1, 1, H, W), of any size; it is
+    /// stretched over the latent.
+    pub noise_mask: Option<Tensor>,
+    /// For each picture its number in the batch that it was taken from: it gets the noise of that number.
+    pub batch_index: Option<Vec<usize>>,
+}
+
+impl Latent {
+    /// Latents without mask, numbered from 0.
+    pub fn new(samples: Tensor) -> Self {
+        Self { samples, noise_mask: None, batch_index: None }
+    }
+
+    /// The same mask and numbers with other samples.
+    pub fn with(&self, samples: Tensor) -> Self {
+        Self { samples, ..self.clone() }
+    }
 }
 
 impl ObjectType for Latent {
