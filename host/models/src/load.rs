@@ -7,7 +7,7 @@ use crate::family::{self, Betas, Family, Prediction, Shapes};
 use crate::ldm;
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Vae, VaeConfig};
-use crate::weights::{Part, WeightFile};
+use crate::weights::{Entries, Part, Piece, WeightFile};
 use candle_core::{DType, Device};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -281,14 +281,12 @@ fn recognise(path: &Path, shapes: &Shapes) -> Result<(&'static Family, String)> 
     }
 }
 
-type Entries = BTreeMap<String, (Arc<WeightFile>, String)>;
-
 /// The keys of files under the names that a network uses; `None` leaves a key out.
 fn entries(files: &[Arc<WeightFile>], name: impl Fn(&str) -> Option<String>) -> Entries {
     files
         .iter()
         .flat_map(|file| {
-            file.entries.keys().filter_map(|key| Some((name(key)?, (file.clone(), key.clone())))).collect::<Vec<_>>()
+            file.entries.keys().filter_map(|key| Some((name(key)?, vec![Piece::whole(file, key)]))).collect::<Vec<_>>()
         })
         .collect()
 }

@@ -6,4 +6,4 @@ mod part;
 
 pub(crate) use build::{Build, Norm};
 pub(crate) use file::{Entry, WeightFile};
-pub(crate) use part::Part;
+pub(crate) use part::{Entries, Part, Piece};
