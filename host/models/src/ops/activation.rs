@@ -15,6 +15,11 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Activation { name: "gelu", value: gelu_loop, slope: gelu_slope_loop })
 }
 
+/// The approximate GELU with a hyperbolic tangent, of T5 (`gelu_new`) and Flux.
+pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Activation { name: "gelu-tanh", value: gelu_tanh_loop, slope: gelu_tanh_slope_loop })
+}
+
 /// x·sigmoid(1.702 x), the GELU of OpenAI's CLIP.
 pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Activation { name: "quick-gelu", value: quick_gelu_loop, slope: quick_gelu_slope_loop })
@@ -55,6 +60,7 @@ fn silu_value(x: f32) -> f32 {
 loops! {
     silu_loop silu_slope_loop: silu_value, math::silu_slope;
     gelu_loop gelu_slope_loop: math::gelu, math::gelu_slope;
+    gelu_tanh_loop gelu_tanh_slope_loop: math::gelu_tanh, math::gelu_tanh_slope;
     quick_gelu_loop quick_gelu_slope_loop: math::quick_gelu, math::quick_gelu_slope;
 }
 
@@ -160,6 +166,7 @@ mod tests {
         let x = wide((3, 7, 1700))?;
         gradients_match(&x, |a| silu(&a[0]), |a| a[0].silu())?;
         gradients_match(&x, |a| gelu(&a[0]), |a| a[0].gelu_erf())?;
+        gradients_match(&x, |a| gelu_tanh(&a[0]), |a| a[0].gelu())?;
         let composed = |a: &[Tensor]| &a[0] * (((&a[0] * -1.702)?.exp()? + 1.0)?.recip()?);
         gradients_match(&x, |a| quick_gelu(&a[0]), composed)?;
         gradients_match(&x, |a| silu(&a[0].transpose(1, 2)?), |a| a[0].transpose(1, 2)?.contiguous()?.silu())

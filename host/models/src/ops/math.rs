@@ -67,6 +67,23 @@ pub(crate) fn gelu_slope(x: f32) -> f32 {
     0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)) + x * INV_SQRT_2PI * exp(-0.5 * x * x)
 }
 
+/// 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715 x³))), the approximate GELU of GPT-2, T5 and Flux; as x·sigmoid(2u), which is the
+/// same function.
+#[inline(always)]
+pub(crate) fn gelu_tanh(x: f32) -> f32 {
+    x * sigmoid(TWO_SQRT_2_PI * x * (1.0 + 0.044_715 * x * x))
+}
+
+/// 2·√(2/π)
+const TWO_SQRT_2_PI: f32 = 1.595_769_1;
+
+/// d/dx of the approximate GELU.
+#[inline(always)]
+pub(crate) fn gelu_tanh_slope(x: f32) -> f32 {
+    let s = sigmoid(TWO_SQRT_2_PI * x * (1.0 + 0.044_715 * x * x));
+    s * (1.0 + x * (1.0 - s) * TWO_SQRT_2_PI * (1.0 + 0.134_145 * x * x))
+}
+
 /// x·sigmoid(1.702 x), the GELU of OpenAI's CLIP.
 #[inline(always)]
 pub(crate) fn quick_gelu(x: f32) -> f32 {
@@ -121,7 +138,8 @@ mod tests {
     #[test]
     fn slopes_match_differences() {
         type Function = fn(f32) -> f32;
-        let cases: [(Function, Function); 2] = [(|x| x * sigmoid(x), silu_slope), (quick_gelu, quick_gelu_slope)];
+        let cases: [(Function, Function); 3] =
+            [(|x| x * sigmoid(x), silu_slope), (quick_gelu, quick_gelu_slope), (gelu_tanh, gelu_tanh_slope)];
         for (value, slope) in cases {
             for i in -40..40 {
                 let x = i as f32 * 0.1;

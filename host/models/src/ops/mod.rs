@@ -14,13 +14,16 @@ mod layer_norm;
 mod layout;
 mod linear;
 mod math;
+mod modulate;
 mod resample;
+mod rms_norm;
+mod rope;
 mod simd;
 #[cfg(test)]
 mod testing;
 mod values;
 
-pub use activation::{geglu, gelu, quick_gelu, silu};
+pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};
 pub use attention::{Mask, attention};
 pub use conv::{Window, conv2d, conv2d_frozen};
 pub use frozen::Frozen;
@@ -28,4 +31,7 @@ pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
 pub use layout::{add_channels, channels_first, channels_last, concat_channels};
 pub use linear::{linear, linear_frozen, linear_lora};
+pub use modulate::{add_gated, modulate};
 pub use resample::upsample_nearest;
+pub use rms_norm::rms_norm;
+pub use rope::{Rotation, rope};
