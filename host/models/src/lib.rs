@@ -10,12 +10,16 @@ mod clip;
 mod config;
 mod error;
 mod family;
+#[allow(dead_code)] // The family is not listed yet.
+mod flux;
 mod layers;
 mod ldm;
 mod load;
 pub mod lora;
 pub mod ops;
 mod resnet;
+#[allow(dead_code)] // The family is not listed yet.
+mod t5;
 mod unet;
 mod vae;
 mod weights;
@@ -24,6 +28,8 @@ pub use adapter::{Adapter, LoraRef, Target, TargetKind};
 pub use clip::{Activation, TextConfig, TextEncoder, TextOutput, Tokenizer, Tokens};
 pub use error::{Error, Result};
 pub use family::{Betas, FAMILIES, Family, Latent, Prediction};
+pub use flux::{DEFAULT_GUIDANCE, Flux, FluxCondition, FluxConfig};
 pub use load::{Loaded, Options, Seen, load, load_with, look_at};
+pub use t5::{T5_MIN_LENGTH, T5Config, T5Encoder, T5Tokenizer};
 pub use unet::{UNet, UNetConfig};
 pub use vae::{Vae, VaeConfig};

@@ -20,7 +20,7 @@ mod rms_norm;
 mod rope;
 mod simd;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod values;
 
 pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};

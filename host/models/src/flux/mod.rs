@@ -1,0 +1,228 @@
+//! The transformer of Flux.1 (Black Forest Labs 2024), with the layers and names of the original code (`flux/model.py`):
+//! queries, keys and values of a block are one layer. Files in diffusers' layout are joined when they are read.
+
+mod block;
+mod config;
+pub(crate) mod names;
+mod position;
+
+pub use config::FluxConfig;
+
+use crate::adapter::{Adapter, Target};
+use crate::error::{Error, Result};
+use crate::layers::{LayerId, Layers};
+use crate::ops;
+use crate::weights::{Build, Part};
+use block::{DoubleBlock, Pass, SingleBlock};
+use candle_core::{DType, Device, Tensor};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The denoising transformer. Cheap to clone: structure and weights are shared.
+#[derive(Clone)]
+pub struct Flux {
+    net: Arc<Net>,
+    layers: Layers,
+}
+
+struct Net {
+    config: FluxConfig,
+    img_in: LayerId,
+    txt_in: LayerId,
+    time_in: Embedder,
+    vector_in: Embedder,
+    guidance_in: Option<Embedder>,
+    double: Vec<DoubleBlock>,
+    single: Vec<SingleBlock>,
+    final_modulation: LayerId,
+    final_linear: LayerId,
+    /// Weight one and bias zero, for layer norms without parameters.
+    plain: (Arc<[f32]>, Arc<[f32]>),
+}
+
+/// Two linear layers with a silu between.
+struct Embedder(LayerId, LayerId);
+
+/// What a pass is conditioned on.
+#[derive(Clone, Copy)]
+pub struct FluxCondition<'a> {
+    /// T5's states, (b, n, context).
+    pub context: &'a Tensor,
+    /// CLIP's pooled text, (b, pooled). Zeros if absent, as in ComfyUI.
+    pub pooled: Option<&'a Tensor>,
+    /// Strength of the distilled guidance, (b,) or (1,). [`DEFAULT_GUIDANCE`] if absent; networks without this input
+    /// (schnell) ignore it.
+    pub guidance: Option<&'a Tensor>,
+}
+
+/// The guidance that ComfyUI takes where a workflow names none.
+pub const DEFAULT_GUIDANCE: f64 = 3.5;
+
+/// Kohya's prefix of the transformer's layers.
+pub(crate) const KOHYA_PREFIX: &str = "lora_unet_";
+
+/// Sines and cosines of a time or guidance embedding.
+const WAVES: usize = 256;
+/// Sigma 0…1 and guidance are multiplied by this before the waves.
+const TIME_FACTOR: f32 = 1000.0;
+
+impl Flux {
+    /// The shape of this network.
+    pub fn config(&self) -> &FluxConfig {
+        &self.net.config
+    }
+
+    /// The layers that can get an adapter, in the network's order.
+    pub fn targets(&self) -> Vec<Target> {
+        self.layers.targets(KOHYA_PREFIX)
+    }
+
+    /// As [`crate::UNet::with_adapters`].
+    pub fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Flux> {
+        Ok(Flux { layers: self.layers.with_adapters(adapters)?, ..self.clone() })
+    }
+
+    /// As [`crate::UNet::with_deltas`].
+    pub fn with_deltas(&self, deltas: &HashMap<String, Tensor>) -> Result<Flux> {
+        Ok(Flux { layers: self.layers.with_deltas(deltas)?, ..self.clone() })
+    }
+
+    /// The velocity (noise − image) of noisy latents `x` (b, 16, h, w) at `sigma` in 0…1, (b,) or one for all (1,):
+    /// (b, 16, h, w).
+    pub fn forward(&self, x: &Tensor, sigma: &Tensor, condition: FluxCondition<'_>) -> Result<Tensor> {
+        self.forward_observed(x, sigma, condition, &mut |_, _| Ok(()))
+    }
+
+    /// The same, showing what each block gives, (b, tokens, hidden), under its path; double blocks with `.img` and `.txt`.
+    pub fn forward_observed(
+        &self,
+        x: &Tensor,
+        sigma: &Tensor,
+        condition: FluxCondition<'_>,
+        observe: &mut dyn FnMut(&str, &Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
+        let (net, layers) = (&*self.net, &self.layers);
+        let (b, c, h, w) = x.dims4()?;
+        let (cb, text, d) = condition.context.dims3()?;
+        let (want_c, want_d) = (net.config.channels(), net.config.context);
+        if (c, cb, d) != (want_c, b, want_d) || h == 0 || w == 0 {
+            return Err(Error::Unsupported(format!(
+                "expected latents (b, {want_c}, h, w) and text states (b, n, {want_d}), found {:?} and {:?}",
+                x.shape(),
+                condition.context.shape()
+            )));
+        }
+        let vector = self.vector(sigma, &condition, b)?;
+        observe("vec", &vector)?;
+        let mut img = layers.run(net.img_in, &position::pack(x)?)?;
+        observe("img_in", &img)?;
+        let mut txt = layers.run(net.txt_in, condition.context)?;
+        observe("txt_in", &txt)?;
+        let rotation = position::rotation(&net.config, text, h.div_ceil(2), w.div_ceil(2));
+        let vector = ops::silu(&vector)?;
+        let plain = (&net.plain.0, &net.plain.1);
+        let pass = Pass { layers, config: &net.config, condition: &vector, rotation: &rotation, plain };
+        for (i, block) in net.double.iter().enumerate() {
+            (img, txt) = block.forward(&pass, &img, &txt)?;
+            observe(&format!("double_blocks.{i}.img"), &img)?;
+            observe(&format!("double_blocks.{i}.txt"), &txt)?;
+        }
+        // (b, text + image tokens, hidden)
+        let mut all = Tensor::cat(&[&txt, &img], 1)?;
+        for (i, block) in net.single.iter().enumerate() {
+            all = block.forward(&pass, &all)?;
+            observe(&format!("single_blocks.{i}"), &all)?;
+        }
+        let img = all.narrow(1, text, img.dim(1)?)?;
+        let m = pass.modulation(net.final_modulation, 2)?;
+        let img = pass.modulated(&img, &m[1], &m[0])?;
+        observe("final_layer.norm", &img)?;
+        position::unpack(&layers.run(net.final_linear, &img)?, h, w)
+    }
+
+    /// Time, guidance and pooled text in one, (b, hidden).
+    fn vector(&self, sigma: &Tensor, condition: &FluxCondition<'_>, b: usize) -> Result<Tensor> {
+        let (net, device) = (&*self.net, sigma.device());
+        let mut vector = self.embed(&net.time_in, &waves(sigma, b, "sigmas")?)?;
+        if let Some(embedder) = &net.guidance_in {
+            let default = Tensor::full(DEFAULT_GUIDANCE as f32, 1, device)?;
+            let guidance = waves(condition.guidance.unwrap_or(&default), b, "guidance strengths")?;
+            vector = (vector + self.embed(embedder, &guidance)?)?;
+        }
+        let zeros = Tensor::zeros((b, net.config.pooled), DType::F32, device)?;
+        let pooled = condition.pooled.unwrap_or(&zeros);
+        if pooled.dims() != zeros.dims() {
+            return Err(Error::Unsupported(format!(
+                "expected the pooled text of CLIP-L {:?}, found {:?}",
+                zeros.shape(),
+                pooled.shape()
+            )));
+        }
+        Ok((vector + self.embed(&net.vector_in, pooled)?)?)
+    }
+
+    fn embed(&self, embedder: &Embedder, x: &Tensor) -> Result<Tensor> {
+        let hidden = ops::silu(&self.layers.run(embedder.0, x)?)?;
+        self.layers.run(embedder.1, &hidden)
+    }
+
+    /// A network of this shape with random weights, for measuring speed.
+    pub fn random(config: FluxConfig, seed: u64) -> Result<Flux> {
+        config.check().map_err(Error::Unsupported)?;
+        Flux::build(config, &mut Part::random(seed))
+    }
+
+    pub(crate) fn build(config: FluxConfig, part: &mut Part) -> Result<Flux> {
+        let mut build = Build::new(part, "");
+        let net = Net::build(config, &mut build)?;
+        Ok(Flux { net: Arc::new(net), layers: build.layers })
+    }
+}
+
+/// (b, 256): cosines, then sines, of growing periods (`timestep_embedding` of the original code).
+fn waves(values: &Tensor, b: usize, what: &str) -> Result<Tensor> {
+    let device = values.device().clone();
+    let values = values.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    if values.len() != b && values.len() != 1 {
+        return Err(Error::Unsupported(format!("expected {b} {what}, found {}", values.len())));
+    }
+    let half = WAVES / 2;
+    let mut out = Vec::with_capacity(b * WAVES);
+    for i in 0..b {
+        let t = TIME_FACTOR * values[i % values.len()];
+        // In f32 up to the angle, as torch has it, so that large times give the same angle.
+        let angle = |k: usize| f64::from(t * (-(10_000f32.ln()) * k as f32 / half as f32).exp());
+        out.extend((0..half).map(|k| angle(k).cos() as f32));
+        out.extend((0..half).map(|k| angle(k).sin() as f32));
+    }
+    Ok(Tensor::from_vec(out, (b, WAVES), &Device::Cpu)?.to_device(&device)?)
+}
+
+impl Net {
+    fn build(config: FluxConfig, b: &mut Build<'_>) -> Result<Net> {
+        let h = config.hidden;
+        let embedder = |b: &mut Build<'_>, name: &str, inp: usize| -> Result<Embedder> {
+            Ok(Embedder(b.linear(&format!("{name}.in_layer"), inp, h)?, b.linear(&format!("{name}.out_layer"), h, h)?))
+        };
+        Ok(Net {
+            img_in: b.linear("img_in", config.packed_in, h)?,
+            txt_in: b.linear("txt_in", config.context, h)?,
+            time_in: embedder(b, "time_in", WAVES)?,
+            vector_in: embedder(b, "vector_in", config.pooled)?,
+            guidance_in: config.guidance.then(|| embedder(b, "guidance_in", WAVES)).transpose()?,
+            double: (0..config.double_blocks)
+                .map(|i| DoubleBlock::build(b, &format!("double_blocks.{i}"), &config))
+                .collect::<Result<_>>()?,
+            single: (0..config.single_blocks)
+                .map(|i| SingleBlock::build(b, &format!("single_blocks.{i}"), &config))
+                .collect::<Result<_>>()?,
+            final_modulation: b.linear("final_layer.adaLN_modulation.1", h, 2 * h)?,
+            final_linear: b.linear("final_layer.linear", h, config.packed_out)?,
+            plain: (vec![1.0; h].into(), vec![0.0; h].into()),
+            config,
+        })
+    }
+}
+
+#[cfg(test)]
+mod goldens;
