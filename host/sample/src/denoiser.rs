@@ -1,6 +1,6 @@
 //! From what a network predicts to a clean guess.
 
-use crate::SigmaTable;
+use crate::{Mix, SigmaTable};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -11,6 +11,21 @@ pub trait Denoiser {
     /// # Errors
     /// Whatever the network says.
     fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Tensor>;
+
+    /// The guess, and the one without the prompt that guidance started from; the `cfg_pp` samplers need both.
+    /// Without guidance they are the same.
+    ///
+    /// # Errors
+    /// Whatever the network says.
+    fn denoise_both(&mut self, x: &Tensor, sigma: f64) -> Result<(Tensor, Tensor)> {
+        let guess = self.denoise(x, sigma)?;
+        Ok((guess.clone(), guess))
+    }
+
+    /// How the latents that this denoiser takes are made of clean latents and noise.
+    fn mix(&self) -> Mix {
+        Mix::Added
+    }
 }
 
 impl<F: FnMut(&Tensor, f64) -> Result<Tensor>> Denoiser for F {
@@ -26,25 +41,36 @@ pub enum Prediction {
     Epsilon,
     /// The velocity √ᾱ·ε − √(1−ᾱ)·x₀ (Salimans and Ho 2022, arXiv:2202.00512).
     V,
+    /// The velocity ε − x₀ of a straight line from clean to noise (Liu et al. 2022, arXiv:2209.03003).
+    Flow,
 }
 
-/// A denoiser made of a network that takes the noisy latent at variance 1 and a timestep.
+/// A denoiser made of a network, which takes the noisy latent (at variance 1, where noise is added on top) and the time
+/// that the table gives it.
 pub struct NetworkDenoiser<'a, F> {
     pub table: &'a SigmaTable,
     pub prediction: Prediction,
-    /// (x of variance 1, timestep) → prediction.
+    /// (x, timestep) → prediction.
     pub network: F,
 }
 
 impl<F: FnMut(&Tensor, f64) -> Result<Tensor>> Denoiser for NetworkDenoiser<'_, F> {
     fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Tensor> {
+        if self.prediction == Prediction::Flow {
+            let velocity = (self.network)(x, self.table.timestep(sigma))?;
+            return Ok((x - (velocity * sigma)?)?);
+        }
         let variance = sigma * sigma + 1.0;
         let input = (x / variance.sqrt())?;
         let output = (self.network)(&input, self.table.timestep(sigma))?;
         Ok(match self.prediction {
-            Prediction::Epsilon => (x - (output * sigma)?)?,
+            Prediction::Epsilon | Prediction::Flow => (x - (output * sigma)?)?,
             Prediction::V => ((x / variance)? - (output * (sigma / variance.sqrt()))?)?,
         })
+    }
+
+    fn mix(&self) -> Mix {
+        self.table.mix()
     }
 }
 
@@ -80,6 +106,24 @@ mod tests {
             let guess = denoiser.denoise(&x, sigma).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
             assert!((guess[0] - clean).abs() < 1e-12, "{prediction:?}: {guess:?}");
         }
+    }
+
+    /// x₀ and ε along the line, back from the velocity.
+    #[test]
+    fn a_velocity_of_flow_leads_to_the_clean_guess() {
+        let table = SigmaTable::flow(1.15);
+        let (clean, noise, sigma) = (0.7f64, -0.3f64, 0.6);
+        let x = Tensor::new(&[[[[(1.0 - sigma) * clean + sigma * noise]]]], &Device::Cpu).unwrap();
+        let mut denoiser = NetworkDenoiser {
+            table: &table,
+            prediction: Prediction::Flow,
+            network: |x: &Tensor, time: f64| {
+                assert_eq!(time, sigma);
+                Ok(x.zeros_like()?.affine(1.0, noise - clean)?)
+            },
+        };
+        let guess = denoiser.denoise(&x, sigma).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        assert!((guess[0] - clean).abs() < 1e-12, "{guess:?}");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use crate::{Sampler, Schedule, SigmaTable};
 use anyhow::{Result, bail};
-use candle_core::Tensor;
 
 /// The sigmas of `steps` steps, one more than there are steps, descending to 0.
 ///
@@ -58,14 +57,6 @@ pub fn keep_steps(mut sigmas: Vec<f64>, start: usize, end: usize, finish: bool) 
         }
     }
     if start < sigmas.len().saturating_sub(1) { sigmas.split_off(start) } else { Vec::new() }
-}
-
-/// The latent that sampling starts from: `latent` with scaled noise on it, both (b, c, h, w).
-///
-/// # Errors
-/// When the shapes differ.
-pub fn start_latent(table: &SigmaTable, sigma: f64, latent: &Tensor, noise: &Tensor) -> Result<Tensor> {
-    Ok((latent + (noise * table.start_scale(sigma))?)?)
 }
 
 #[cfg(test)]

@@ -7,15 +7,17 @@
 
 mod denoiser;
 mod job;
+mod mix;
+mod noise;
 pub mod rng;
 mod samplers;
 mod schedules;
 mod sigmas;
-mod step_noise;
 
 pub use denoiser::{Denoiser, NetworkDenoiser, Prediction, guide};
-pub use job::{keep_steps, list_of_sigmas, start_latent};
+pub use job::{keep_steps, list_of_sigmas};
+pub use mix::Mix;
+pub use noise::{BrownianTree, Engine, Generator, StepNoise, batch_noise, image_noise, indexed_noise};
 pub use samplers::{SAMPLERS, Sampler, StepInfo, sampler};
 pub use schedules::{SCHEDULES, Schedule, schedule};
 pub use sigmas::SigmaTable;
-pub use step_noise::StepNoise;

@@ -1,5 +1,9 @@
 //! The noise levels that a network was trained on.
 
+use crate::Mix;
+use anyhow::Result;
+use candle_core::Tensor;
+
 /// Noise level of each training timestep, ascending, and the way between the two.
 ///
 /// Values are rounded to float32, as the tables of the programs that we compare with are.
@@ -58,6 +62,33 @@ impl SigmaTable {
         Self { sigmas, log_sigmas, time: Time::Flow { mu } }
     }
 
+    /// The same for a shift `s` of the linear form s·t / (1 + (s − 1)·t): the exponent is its logarithm.
+    pub fn flow_linear(shift: f64) -> Self {
+        Self::flow(shift.ln())
+    }
+
+    /// How noisy latents of this table are made.
+    pub fn mix(&self) -> Mix {
+        match self.time {
+            Time::Index => Mix::Added,
+            // The sigma 1/10000 of the way down, as ComfyUI takes it (`offset_first_sigma_for_snr`).
+            Time::Flow { .. } => Mix::Flow { below_one: self.at_percent(1e-4) },
+        }
+    }
+
+    /// The noise level at a share of the way from pure noise (0) to clean (1), counted in time (ComfyUI,
+    /// `percent_to_sigma`). At 0 it is above all others, at 1 it is 0.
+    pub fn at_percent(&self, percent: f64) -> f64 {
+        let flow = matches!(self.time, Time::Flow { .. });
+        if percent <= 0.0 {
+            return if flow { 1.0 } else { 999_999_999.9 };
+        }
+        if percent >= 1.0 {
+            return 0.0;
+        }
+        self.sigma((1.0 - percent) * if flow { 1.0 } else { 999.0 })
+    }
+
     /// All entries, ascending.
     pub fn sigmas(&self) -> &[f32] {
         &self.sigmas
@@ -96,6 +127,36 @@ impl SigmaTable {
         let t = (timestep as f32).clamp(0.0, self.log_sigmas.len().saturating_sub(1) as f32);
         let (low, high, w) = (t.floor() as usize, t.ceil() as usize, t.fract());
         f64::from(((1.0 - w) * self.log_sigmas[low] + w * self.log_sigmas[high]).exp())
+    }
+
+    /// The latent that sampling starts from: `latent` with noise of this level on it, both (b, c, h, w).
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn start(&self, sigma: f64, latent: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        if let Time::Flow { .. } = self.time {
+            return Ok(((latent * (1.0 - sigma))? + (noise * sigma)?)?);
+        }
+        Ok((latent + (noise * self.start_scale(sigma))?)?)
+    }
+
+    /// A latent with noise of this level on it, without the start's rule at the top of the table.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn noisy(&self, sigma: f64, latent: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        Ok(((latent * self.mix().alpha(sigma))? + (noise * sigma)?)?)
+    }
+
+    /// What a walk that ended at this level hands on: on a flow, the latent's share is scaled back to 1.
+    ///
+    /// # Errors
+    /// When computing fails.
+    pub fn finish(&self, sigma: f64, x: Tensor) -> Result<Tensor> {
+        match self.time {
+            Time::Flow { .. } if sigma > 0.0 && sigma < 1.0 => Ok((x / (1.0 - sigma))?),
+            _ => Ok(x),
+        }
     }
 
     /// What start noise is multiplied by. At the top of the table the training data's own variance is

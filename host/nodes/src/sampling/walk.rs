@@ -62,7 +62,7 @@ impl Walk<'_> {
         let sigmas = sample::keep_steps(sigmas, self.start, self.end, self.finish);
         let [first, _, ..] = sigmas[..] else { return Ok(start.latent) };
         let total = if total == 0 { sigmas.len() as u64 - 1 } else { total };
-        let x = sample::start_latent(&table, first, &start.latent, &start.noise)?;
+        let x = table.start(first, &start.latent, &start.noise)?;
         let (b, ..) = x.dims4()?;
         let texts = Texts::new(guidance, b)?;
         let mut network = NetworkDenoiser {

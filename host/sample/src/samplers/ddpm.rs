@@ -1,7 +1,6 @@
 //! The reverse process that diffusion models were first sampled with.
 
-use super::{Report, Sampler, StepInfo, combine, slope, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, combine, slope};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -12,16 +11,9 @@ pub(super) const DDPM: Sampler = Sampler {
     run: ddpm,
 };
 
-fn ddpm(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    noise: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+fn ddpm(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
         let epsilon = slope(&x, &denoised, sigma)?;
         // ᾱ of both ends, and α of the step between them.
         let (bar, bar_next) = (1.0 / (sigma * sigma + 1.0), 1.0 / (next * next + 1.0));
@@ -34,7 +26,7 @@ fn ddpm(
         ])?;
         x = if next > 0.0 {
             let std = ((1.0 - alpha) * (1.0 - bar_next) / (1.0 - bar)).sqrt();
-            combine(&[(1.0, &mean), (std * (1.0 + next * next).sqrt(), &noise.draw(&x)?)])?
+            combine(&[(1.0, &mean), (std * (1.0 + next * next).sqrt(), &walk.fresh(&x)?)])?
         } else {
             mean
         };

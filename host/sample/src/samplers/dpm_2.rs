@@ -1,7 +1,6 @@
 //! The midpoint method in the logarithm of sigma, two calls of the model a step.
 
-use super::{Report, Sampler, StepInfo, combine, slope, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, combine, slope};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -12,21 +11,14 @@ pub(super) const DPM_2: Sampler = Sampler {
     run: dpm_2,
 };
 
-fn dpm_2(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    _: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+fn dpm_2(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
         let mut d = slope(&x, &denoised, sigma)?;
         if next > 0.0 {
             let middle = (sigma * next).sqrt();
             let half = combine(&[(1.0, &x), (middle - sigma, &d)])?;
-            d = slope(&half, &denoiser.denoise(&half, middle)?, middle)?;
+            d = slope(&half, &walk.denoise(&half, middle)?, middle)?;
         }
         x = combine(&[(1.0, &x), (next - sigma, &d)])?;
     }

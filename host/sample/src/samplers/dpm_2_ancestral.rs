@@ -1,7 +1,6 @@
 //! The midpoint method with part of each step replaced by fresh noise.
 
-use super::{Report, Sampler, StepInfo, ancestral, combine, slope, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, ancestral, ancestral_flow, combine, slope};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -12,25 +11,23 @@ pub(super) const DPM_2_ANCESTRAL: Sampler = Sampler {
     run: dpm_2_ancestral,
 };
 
-fn dpm_2_ancestral(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    noise: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
-        let (down, up) = ancestral(sigma, next);
+fn dpm_2_ancestral(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
+        let (down, scale, up) = if walk.mix.is_flow() {
+            ancestral_flow(sigma, next)
+        } else {
+            let (down, up) = ancestral(sigma, next);
+            (down, 1.0, up)
+        };
         let d = slope(&x, &denoised, sigma)?;
         x = if down == 0.0 {
             combine(&[(1.0, &x), (down - sigma, &d)])?
         } else {
             let middle = (sigma * down).sqrt();
             let half = combine(&[(1.0, &x), (middle - sigma, &d)])?;
-            let d = slope(&half, &denoiser.denoise(&half, middle)?, middle)?;
-            combine(&[(1.0, &x), (down - sigma, &d), (up, &noise.draw(&x)?)])?
+            let d = slope(&half, &walk.denoise(&half, middle)?, middle)?;
+            combine(&[(scale, &x), (scale * (down - sigma), &d), (up, &walk.fresh(&x)?)])?
         };
     }
     Ok(x)

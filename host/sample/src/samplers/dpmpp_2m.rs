@@ -1,7 +1,6 @@
 //! DPM-Solver++ of second order that remembers the last guess: one call of the model a step.
 
-use super::{Report, Sampler, StepInfo, combine, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, combine};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -12,23 +11,16 @@ pub(super) const DPMPP_2M: Sampler = Sampler {
     run: dpmpp_2m,
 };
 
-fn dpmpp_2m(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    _: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
+fn dpmpp_2m(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
     let mut last: Option<Tensor> = None;
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
         let ratio = next / sigma;
         let guess = match &last {
             // The last step, to sigma 0, is of infinite length in λ: first order.
             Some(last) if next > 0.0 => {
                 // Lengths in λ = −ln σ of the last step over this one.
-                let r = (sigmas[step - 1] / sigma).ln() / (sigma / next).ln();
+                let r = (walk.sigmas[step - 1] / sigma).ln() / (sigma / next).ln();
                 combine(&[(1.0 + 0.5 / r, &denoised), (-0.5 / r, last)])?
             }
             _ => denoised.clone(),

@@ -1,7 +1,6 @@
 //! Euler's method: one call of the model a step.
 
-use super::{Report, Sampler, StepInfo, slope, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, slope};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -12,16 +11,9 @@ pub(super) const EULER: Sampler = Sampler {
     run: euler,
 };
 
-pub(super) fn euler(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    _: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+pub(super) fn euler(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
         x = (&x + (slope(&x, &denoised, sigma)? * (next - sigma))?)?;
     }
     Ok(x)

@@ -1,7 +1,6 @@
 //! Euler's method with part of each step replaced by fresh noise.
 
-use super::{Report, Sampler, StepInfo, ancestral, combine, slope, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, ancestral, ancestral_flow, combine, slope};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -12,22 +11,21 @@ pub(super) const EULER_ANCESTRAL: Sampler = Sampler {
     run: euler_ancestral,
 };
 
-fn euler_ancestral(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    noise: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+fn euler_ancestral(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
+        if walk.mix.is_flow() && next > 0.0 {
+            let (down, scale, up) = ancestral_flow(sigma, next);
+            let ratio = down / sigma;
+            x = combine(&[(scale * ratio, &x), (scale * (1.0 - ratio), &denoised), (up, &walk.fresh(&x)?)])?;
+            continue;
+        }
         let (down, up) = ancestral(sigma, next);
         x = if down == 0.0 {
             denoised
         } else {
             let d = slope(&x, &denoised, sigma)?;
-            combine(&[(1.0, &x), (down - sigma, &d), (up, &noise.draw(&x)?)])?
+            combine(&[(1.0, &x), (down - sigma, &d), (up, &walk.fresh(&x)?)])?
         };
     }
     Ok(x)

@@ -1,7 +1,6 @@
 //! Heun's method: the mean of the slopes at both ends of a step, two calls of the model.
 
-use super::{Report, Sampler, StepInfo, combine, slope, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, combine, slope};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -12,16 +11,9 @@ pub(super) const HEUN: Sampler = Sampler {
     run: heun,
 };
 
-fn heun(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    _: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+fn heun(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
         let dt = next - sigma;
         let d = slope(&x, &denoised, sigma)?;
         let end = combine(&[(1.0, &x), (dt, &d)])?;
@@ -29,7 +21,7 @@ fn heun(
         x = if next == 0.0 {
             end
         } else {
-            let d_end = slope(&end, &denoiser.denoise(&end, next)?, next)?;
+            let d_end = slope(&end, &walk.denoise(&end, next)?, next)?;
             combine(&[(1.0, &x), (dt / 2.0, &d), (dt / 2.0, &d_end)])?
         };
     }

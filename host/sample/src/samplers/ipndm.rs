@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Report, Sampler, StepInfo, combine, slope, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, combine, slope};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -15,25 +14,18 @@ pub(super) const IPNDM: Sampler = Sampler {
 };
 
 /// Weights of the newest slope and the ones before it, by how many there are.
-const WEIGHTS: [&[f64]; 4] = [
+pub(super) const WEIGHTS: [&[f64]; 4] = [
     &[1.0],
     &[3.0 / 2.0, -1.0 / 2.0],
     &[23.0 / 12.0, -16.0 / 12.0, 5.0 / 12.0],
     &[55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0],
 ];
 
-fn ipndm(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    _: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
+fn ipndm(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
     // Newest first.
     let mut slopes = VecDeque::with_capacity(WEIGHTS.len() + 1);
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
         slopes.push_front(slope(&x, &denoised, sigma)?);
         slopes.truncate(WEIGHTS.len());
         x = if next == 0.0 {

@@ -1,7 +1,6 @@
 //! For latent consistency models: take the guess, put noise of the next level on it.
 
-use super::{Report, Sampler, StepInfo, combine, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, combine};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -12,17 +11,14 @@ pub(super) const LCM: Sampler = Sampler {
     run: lcm,
 };
 
-fn lcm(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    noise: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
-        x = if next > 0.0 { combine(&[(1.0, &denoised), (next, &noise.draw(&x)?)])? } else { denoised };
+fn lcm(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
+    for (step, _, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
+        x = if next > 0.0 {
+            combine(&[(walk.mix.alpha(next), &denoised), (next, &walk.fresh(&x)?)])?
+        } else {
+            denoised
+        };
     }
     Ok(x)
 }

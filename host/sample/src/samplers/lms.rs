@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Report, Sampler, StepInfo, combine, slope, steps};
-use crate::{Denoiser, StepNoise};
+use super::{Sampler, Walk, combine, slope};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -16,24 +15,17 @@ pub(super) const LMS: Sampler = Sampler {
 
 const ORDER: usize = 4;
 
-fn lms(
-    denoiser: &mut dyn Denoiser,
-    mut x: Tensor,
-    sigmas: &[f64],
-    _: &mut StepNoise,
-    report: &mut Report<'_>,
-) -> Result<Tensor> {
+fn lms(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
     // Newest first.
     let mut slopes = VecDeque::with_capacity(ORDER + 1);
-    for (step, sigma, next) in steps(sigmas) {
-        let denoised = denoiser.denoise(&x, sigma)?;
-        report(StepInfo { step, total: sigmas.len() - 1, sigma, x: &x, denoised: &denoised })?;
+    for (step, sigma, next) in walk.steps() {
+        let denoised = walk.guess(step, &x)?;
         slopes.push_front(slope(&x, &denoised, sigma)?);
         slopes.truncate(ORDER);
         x = if next == 0.0 {
             denoised
         } else {
-            let weights = (0..slopes.len()).map(|j| weight(sigmas, step, j, slopes.len()));
+            let weights = (0..slopes.len()).map(|j| weight(&walk.sigmas, step, j, slopes.len()));
             let mut terms = vec![(1.0, &x)];
             terms.extend(weights.zip(&slopes));
             combine(&terms)?
