@@ -45,6 +45,17 @@ pub struct Target {
     pub shape: TargetKind,
 }
 
+/// A normalisation whose weight and bias a patch can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NormTarget {
+    /// The module path, as in [`Target::path`].
+    pub path: String,
+    /// The name in kohya's LoRA files.
+    pub kohya: String,
+    /// Values of its weight.
+    pub width: usize,
+}
+
 /// The shape of a layer that can get an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {

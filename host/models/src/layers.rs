@@ -1,122 +1,431 @@
-//! The linear and convolution layers of a network in one list, so that adapters and merged weights replace entries of
-//! the list while the network's structure is shared.
+//! The linear layers, convolutions and normalisations of a network in one list, so that adapters and patches replace
+//! entries of the list while the network's structure is shared.
 
-use crate::adapter::{Adapter, Target, TargetKind};
+use crate::adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
 use crate::error::{Error, Result};
 use crate::ops::{self, Frozen, Window};
+use crate::patch::{Beside, Deltas, How, Merged, Patched};
 use candle_core::Tensor;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// An entry of [`Layers`].
+/// A linear layer or convolution of [`Layers`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LayerId(pub(crate) usize);
 
-/// All layers of a network that have a weight matrix.
+/// A normalisation of [`Layers`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NormId(usize);
+
+/// All layers of a network that have parameters, but for tables of tokens and positions.
 #[derive(Clone, Default)]
-pub(crate) struct Layers(Vec<Layer>);
+pub(crate) struct Layers {
+    layers: Vec<Layer>,
+    norms: Vec<Norm>,
+}
+
+/// Weight and bias of a normalisation.
+#[derive(Clone)]
+pub(crate) struct Norm {
+    pub(crate) path: Arc<str>,
+    pub(crate) weight: Arc<[f32]>,
+    /// Empty where the normalisation has none.
+    pub(crate) bias: Arc<[f32]>,
+}
 
 /// A linear layer or a convolution, with what has been added to it.
 #[derive(Clone)]
 pub(crate) struct Layer {
-    pub(crate) path: Arc<str>,
-    pub(crate) kind: TargetKind,
-    pub(crate) window: Window,
-    pub(crate) frozen: Arc<Frozen>,
-    pub(crate) adapters: Vec<Arc<dyn Adapter>>,
+    path: Arc<str>,
+    kind: TargetKind,
+    window: Window,
+    frozen: Arc<Frozen>,
+    /// In the order in which it was added.
+    beside: Vec<Added>,
+    deltas: Arc<Deltas>,
+}
+
+/// Something computed beside a layer.
+#[derive(Clone)]
+enum Added {
+    Adapter(Arc<dyn Adapter>),
+    Patch(Beside),
+}
+
+impl Added {
+    fn as_lora(&self) -> Option<LoraRef<'_>> {
+        match self {
+            Added::Adapter(adapter) => adapter.as_lora(),
+            Added::Patch(beside) => {
+                let lora = beside.patched.patch.as_lora()?;
+                Some(LoraRef { scale: lora.scale * beside.patched.strength, ..lora })
+            }
+        }
+    }
 }
 
 impl Layer {
+    pub(crate) fn new(path: Arc<str>, kind: TargetKind, window: Window, frozen: Frozen) -> Layer {
+        Layer { path, kind, window, frozen: Arc::new(frozen), beside: Vec::new(), deltas: Arc::default() }
+    }
+
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut adapters = self.adapters.iter();
-        let mut y = match (self.adapters.first().and_then(|a| a.as_lora()), self.frozen.kernel()) {
+        let mut beside = self.beside.iter();
+        let mut y = match (self.beside.first().and_then(Added::as_lora), self.frozen.kernel()) {
             // A 1×1 kernel reads one pixel, so that the fused form holds for it.
             (Some(lora), (1, 1)) if self.window == Window::new(1, 0) => {
-                adapters.next();
+                beside.next();
                 ops::linear_lora(x, &self.frozen, lora.down, lora.up, lora.scale)?
             }
-            _ => self.base(x)?,
+            _ => self.through(x, &self.frozen)?,
         };
-        for adapter in adapters {
-            y = match adapter.as_lora() {
-                Some(lora) => {
-                    let through = match self.kind {
-                        TargetKind::Linear { .. } => ops::linear(x, lora.down, None)?,
-                        TargetKind::Conv { .. } => ops::conv2d(x, lora.down, None, self.window)?,
-                    };
-                    let up = if lora.up.rank() == 4 { lora.up.flatten_from(1)? } else { lora.up.clone() };
-                    (y + (ops::linear(&through, &up, None)? * lora.scale)?)?
+        for added in beside {
+            y = match (added.as_lora(), added) {
+                (Some(lora), _) => self.add_lora(x, y, lora)?,
+                (None, Added::Adapter(adapter)) => adapter.apply(x, y)?,
+                (None, Added::Patch(Beside { patched, delta: Some(delta) })) => {
+                    (y + (self.through(x, delta)? * patched.strength)?)?
                 }
-                None => adapter.apply(x, y)?,
+                (None, Added::Patch(_)) => y,
             };
         }
         Ok(y)
     }
 
-    fn base(&self, x: &Tensor) -> Result<Tensor> {
+    fn add_lora(&self, x: &Tensor, y: Tensor, lora: LoraRef<'_>) -> Result<Tensor> {
+        let through = match self.kind {
+            TargetKind::Linear { .. } => ops::linear(x, &matrix(lora.down)?, None)?,
+            TargetKind::Conv { .. } => ops::conv2d(x, lora.down, None, self.window)?,
+        };
+        Ok((y + (ops::linear(&through, &matrix(lora.up)?, None)? * lora.scale)?)?)
+    }
+
+    fn through(&self, x: &Tensor, frozen: &Arc<Frozen>) -> Result<Tensor> {
         Ok(match self.kind {
-            TargetKind::Linear { .. } => ops::linear_frozen(x, &self.frozen)?,
-            TargetKind::Conv { .. } => ops::conv2d_frozen(x, &self.frozen, self.window)?,
+            TargetKind::Linear { .. } => ops::linear_frozen(x, frozen)?,
+            TargetKind::Conv { .. } => ops::conv2d_frozen(x, frozen, self.window)?,
         })
     }
+
+    fn patch(&mut self, patches: &[Patched], how: How) -> Result<()> {
+        let patches: Vec<Patched> = patches.iter().filter(|patched| patched.strength != 0.0).cloned().collect();
+        if let Some(bias) = with_changes(self.frozen.bias(), self.frozen.out(), &patches, &self.path)? {
+            self.frozen = Arc::new(self.frozen.with_bias(Some(bias))?);
+        }
+        let patches: Vec<Patched> = patches.into_iter().filter(|patched| patched.patch.changes_weight()).collect();
+        if patches.is_empty() {
+            return Ok(());
+        }
+        let mut earlier = Vec::new();
+        for added in &self.beside {
+            if let Added::Patch(beside) = added {
+                earlier.push(beside.patched.clone());
+            }
+        }
+        match how {
+            How::Merge => {
+                let merged = Merged::new(self.frozen.source().clone(), earlier, patches);
+                self.frozen = Arc::new(self.frozen.with_source(Arc::new(merged))?);
+                self.deltas = Arc::default();
+            }
+            How::Unmerged => {
+                for patched in patches {
+                    let beside = self.deltas.beside(&self.frozen, &earlier, &patched)?;
+                    self.beside.push(Added::Patch(beside));
+                    earlier.push(patched);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Norm {
+    fn patch(&mut self, patches: &[Patched]) -> Result<()> {
+        let path = self.path.clone();
+        for patched in patches.iter().filter(|patched| patched.strength != 0.0) {
+            if patched.patch.changes_weight() {
+                let weight = Tensor::from_slice(&self.weight, self.weight.len(), &candle_core::Device::Cpu)?;
+                if let Some(delta) = patched.patch.weight(&weight)? {
+                    self.weight = plus(&self.weight, &delta, patched.strength, &path)?;
+                }
+            }
+        }
+        if let Some(bias) = with_changes(Some(&self.bias), self.bias.len(), patches, &path)? {
+            self.bias = bias;
+        }
+        Ok(())
+    }
+}
+
+/// The bias with the changes of patches, if there are any.
+fn with_changes(bias: Option<&[f32]>, out: usize, patches: &[Patched], path: &str) -> Result<Option<Arc<[f32]>>> {
+    let mut changed = None;
+    for patched in patches {
+        let Some(delta) = patched.patch.bias() else { continue };
+        let before = changed.take().unwrap_or_else(|| bias.map_or_else(|| vec![0.0; out].into(), Arc::from));
+        changed = Some(plus(&before, delta, patched.strength, path)?);
+    }
+    Ok(changed)
+}
+
+fn plus(values: &[f32], delta: &Tensor, strength: f64, path: &str) -> Result<Arc<[f32]>> {
+    let delta = delta.flatten_all()?.to_vec1::<f32>()?;
+    if delta.len() != values.len() {
+        let what = format!("`{path}` has {} values, the change of them {}", values.len(), delta.len());
+        return Err(Error::Unsupported(what));
+    }
+    Ok(values.iter().zip(delta).map(|(value, delta)| value + strength as f32 * delta).collect())
+}
+
+/// A matrix that a 1×1 convolution's weight is.
+fn matrix(weight: &Tensor) -> Result<Tensor> {
+    Ok(if weight.rank() == 4 { weight.flatten_from(1)? } else { weight.clone() })
 }
 
 impl Layers {
     pub(crate) fn push(&mut self, layer: Layer) -> LayerId {
-        self.0.push(layer);
-        LayerId(self.0.len() - 1)
+        self.layers.push(layer);
+        LayerId(self.layers.len() - 1)
     }
 
-    /// Runs one layer with its adapters.
+    pub(crate) fn push_norm(&mut self, norm: Norm) -> NormId {
+        self.norms.push(norm);
+        NormId(self.norms.len() - 1)
+    }
+
+    /// Runs one layer with what has been added to it.
     pub(crate) fn run(&self, id: LayerId, x: &Tensor) -> Result<Tensor> {
-        self.0[id.0].forward(x)
+        self.layers[id.0].forward(x)
+    }
+
+    /// Weight and bias of a normalisation.
+    pub(crate) fn norm(&self, id: NormId) -> &Norm {
+        &self.norms[id.0]
     }
 
     /// The layers that can get an adapter, in the network's order. `prefix` is kohya's.
     pub(crate) fn targets(&self, prefix: &str) -> Vec<Target> {
-        self.0
-            .iter()
-            .map(|layer| Target {
-                path: layer.path.to_string(),
-                kohya: format!("{prefix}{}", layer.path.replace('.', "_")),
-                shape: layer.kind,
-            })
-            .collect()
+        let target = |layer: &Layer| Target {
+            path: layer.path.to_string(),
+            kohya: kohya(prefix, &layer.path),
+            shape: layer.kind,
+        };
+        self.layers.iter().map(target).collect()
+    }
+
+    /// The normalisations that a patch can change, in the network's order. `prefix` is kohya's.
+    pub(crate) fn norm_targets(&self, prefix: &str) -> Vec<NormTarget> {
+        let target = |norm: &Norm| NormTarget {
+            path: norm.path.to_string(),
+            kohya: kohya(prefix, &norm.path),
+            width: norm.weight.len(),
+        };
+        self.norms.iter().map(target).collect()
     }
 
     /// The same layers, some with one more adapter.
     pub(crate) fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Layers> {
-        self.replace(adapters, |layer, adapter| {
-            layer.adapters.push(adapter.clone());
-            Ok(())
-        })
-    }
-
-    /// The same layers, some with a delta added to their weight.
-    pub(crate) fn with_deltas(&self, deltas: &HashMap<String, Tensor>) -> Result<Layers> {
-        self.replace(deltas, |layer, delta| {
-            layer.frozen = Arc::new(layer.frozen.plus(delta)?);
-            Ok(())
-        })
-    }
-
-    fn replace<T>(&self, by: &HashMap<String, T>, f: impl Fn(&mut Layer, &T) -> Result<()>) -> Result<Layers> {
         let mut layers = self.clone();
         let mut found = 0;
-        for layer in &mut layers.0 {
-            if let Some(value) = by.get(&*layer.path) {
-                f(layer, value)?;
+        for layer in &mut layers.layers {
+            if let Some(adapter) = adapters.get(&*layer.path) {
+                layer.beside.push(Added::Adapter(adapter.clone()));
                 found += 1;
             }
         }
-        if found == by.len() {
-            return Ok(layers);
+        if found == adapters.len() { Ok(layers) } else { Err(self.unknown(adapters.keys(), false)) }
+    }
+
+    /// The same layers, some with patches behind those they have. Paths may be those of norms.
+    pub(crate) fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Layers> {
+        let mut layers = self.clone();
+        let mut found = 0;
+        for layer in &mut layers.layers {
+            if let Some(patches) = patches.get(&*layer.path) {
+                layer.patch(patches, how)?;
+                found += 1;
+            }
         }
-        let mut unknown: Vec<String> =
-            by.keys().filter(|path| !self.0.iter().any(|layer| *layer.path == ***path)).cloned().collect();
+        for norm in &mut layers.norms {
+            if let Some(patches) = patches.get(&*norm.path) {
+                norm.patch(patches)?;
+                found += 1;
+            }
+        }
+        if found == patches.len() { Ok(layers) } else { Err(self.unknown(patches.keys(), true)) }
+    }
+
+    fn unknown<'a>(&self, paths: impl Iterator<Item = &'a String>, norms: bool) -> Error {
+        let known = |path: &str| {
+            self.layers.iter().any(|layer| *layer.path == *path)
+                || norms && self.norms.iter().any(|norm| *norm.path == *path)
+        };
+        let mut unknown: Vec<String> = paths.filter(|path| !known(path)).cloned().collect();
         unknown.sort();
         let what = "these module paths are no layers of this network".to_owned();
-        let hint = self.0.first().map_or(String::new(), |l| format!("a path looks like `{}`", l.path));
-        Err(Error::Targets { what, unknown, hint })
+        let hint = self.layers.first().map_or(String::new(), |l| format!("a path looks like `{}`", l.path));
+        Error::Targets { what, unknown, hint }
+    }
+}
+
+fn kohya(prefix: &str, path: &str) -> String {
+    format!("{prefix}{}", path.replace('.', "_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+    use crate::ops::testing::{close, random};
+    use crate::patch::Patch;
+    use candle_core::Device;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Δ = factor · W ⊙ W, so that the order of patches and what they see matters.
+    struct Square {
+        factor: f64,
+        bias: Option<Tensor>,
+        asked: AtomicUsize,
+    }
+
+    impl Square {
+        fn new(factor: f64, bias: Option<Tensor>) -> Arc<Square> {
+            Arc::new(Square { factor, bias, asked: AtomicUsize::new(0) })
+        }
+    }
+
+    impl Patch for Square {
+        fn weight(&self, weight: &Tensor) -> Result<Option<Tensor>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Ok(Some((weight.sqr()? * self.factor)?))
+        }
+
+        fn bias(&self) -> Option<&Tensor> {
+            self.bias.as_ref()
+        }
+    }
+
+    struct Lora(Tensor, Tensor);
+
+    impl Patch for Lora {
+        fn weight(&self, weight: &Tensor) -> Result<Option<Tensor>> {
+            Ok(Some((matrix(&self.1)?.matmul(&matrix(&self.0)?)? * 0.5)?.reshape(weight.dims())?))
+        }
+
+        fn as_lora(&self) -> Option<LoraRef<'_>> {
+            Some(LoraRef { down: &self.0, up: &self.1, scale: 0.5 })
+        }
+    }
+
+    fn patched(patch: Arc<dyn Patch>, strength: f64) -> Patched {
+        Patched { patch, strength }
+    }
+
+    fn network(weight: &Tensor, bias: Option<&Tensor>) -> Result<Layers> {
+        let mut layers = Layers::default();
+        let (kind, window) = match *weight.dims() {
+            [out, inp] => (TargetKind::Linear { inp, out }, Window::new(1, 0)),
+            [out, inp, kernel, _] => (TargetKind::Conv { inp, out, kernel }, Window::new(1, 1)),
+            _ => unreachable!(),
+        };
+        layers.push(Layer::new("layer".into(), kind, window, Frozen::new(weight, bias)?));
+        let norm = Norm { path: "norm".into(), weight: [1.0, 2.0].into(), bias: [0.5, 0.0].into() };
+        layers.push_norm(norm);
+        Ok(layers)
+    }
+
+    fn on(path: &str, patches: Vec<Patched>) -> HashMap<String, Vec<Patched>> {
+        HashMap::from([(path.to_owned(), patches)])
+    }
+
+    #[test]
+    fn both_forms_are_the_weight_with_its_changes_in_order() -> Result<()> {
+        let delta_bias = random(6, 4)?;
+        for shape in [vec![6, 5], vec![6, 5, 3, 3]] {
+            let (w, b) = (random(shape.clone(), 1)?, random(6, 2)?);
+            let x = random(if shape.len() == 2 { vec![2, 7, 5] } else { vec![1, 4, 4, 5] }, 3)?;
+            let (one, two) = (Square::new(0.3, Some(delta_bias.clone())), Square::new(-0.2, None));
+            let (down, up) = (random((2, 5 * shape[2..].iter().product::<usize>()), 6)?, random((6, 2), 7)?);
+            let down = if shape.len() == 4 { down.reshape((2, 5, 3, 3))? } else { down };
+            let lora = Arc::new(Lora(down, up));
+            let all = [patched(one, 0.5), patched(lora.clone(), 2.0), patched(two, 1.5)];
+            let mut want = w.clone();
+            for p in &all {
+                want = (&want + (p.patch.weight(&want)?.unwrap() * p.strength)?)?;
+            }
+            let bias = (&b + (&delta_bias * 0.5)?)?;
+            let base = network(&w, Some(&b))?;
+            let want = network(&want, Some(&bias))?.run(LayerId(0), &x)?;
+            for how in [How::Merge, How::Unmerged] {
+                let together = base.with_patches(&on("layer", all.to_vec()), how)?;
+                close(&together.run(LayerId(0), &x)?, &want, 2e-5)?;
+                let mut stacked = base.clone();
+                for p in &all {
+                    stacked = stacked.with_patches(&on("layer", vec![p.clone()]), how)?;
+                }
+                close(&stacked.run(LayerId(0), &x)?, &want, 2e-5)?;
+            }
+            // The last one merged into a layer that has the others beside it.
+            let mixed = base.with_patches(&on("layer", all[..2].to_vec()), How::Unmerged)?;
+            let mixed = mixed.with_patches(&on("layer", all[2..].to_vec()), How::Merge)?;
+            close(&mixed.run(LayerId(0), &x)?, &want, 2e-5)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn strengths_share_one_change_that_goes_with_its_file() -> Result<()> {
+        let base = network(&random((6, 5), 1)?, None)?;
+        let x = random((1, 5), 2)?;
+        let patch = Square::new(0.3, None);
+        for strength in [0.0, 0.5, 1.0, 2.0] {
+            let some = base.with_patches(&on("layer", vec![patched(patch.clone(), strength)]), How::Unmerged)?;
+            some.run(LayerId(0), &x)?;
+        }
+        assert_eq!(patch.asked.load(Ordering::Relaxed), 1);
+        // Behind another patch, the change sees another weight.
+        let other = Square::new(0.1, None);
+        let both = vec![patched(other, 1.0), patched(patch.clone(), 1.0)];
+        base.with_patches(&on("layer", both), How::Unmerged)?.run(LayerId(0), &x)?;
+        assert_eq!(patch.asked.load(Ordering::Relaxed), 2);
+        assert_eq!(Arc::strong_count(&patch), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn norms_and_missing_biases_can_be_changed_and_wrong_ones_are_told() -> Result<()> {
+        let base = network(&random((2, 2), 1)?, None)?;
+        let patch = Square::new(1.0, Some(Tensor::new(&[1f32, -1.0], &Device::Cpu)?));
+        for how in [How::Merge, How::Unmerged] {
+            let changed = base.with_patches(&on("norm", vec![patched(patch.clone(), 0.5)]), how)?;
+            let norm = changed.norm(NormId(0));
+            assert_eq!((&*norm.weight, &*norm.bias), (&[1.5, 4.0][..], &[1.0, -0.5][..]));
+            let changed = base.with_patches(&on("layer", vec![patched(patch.clone(), 2.0)]), how)?;
+            assert_eq!(changed.layers[0].frozen.bias(), Some(&[2.0, -2.0][..]));
+        }
+        let long = Square::new(1.0, Some(random(3, 1)?));
+        assert!(base.with_patches(&on("layer", vec![patched(long, 1.0)]), How::Merge).is_err());
+        let unknown = base.with_patches(&on("lager", vec![]), How::Merge).err().unwrap();
+        assert!(unknown.to_string().contains("`lager`") || unknown.to_string().contains("lager"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_small_budget_changes_no_result() -> Result<()> {
+        let (w, x) = (random((40, 30), 1)?, random((5, 30), 2)?);
+        let want = network(&w, None)?.run(LayerId(0), &x)?;
+        let memory = Memory::new(0);
+        let source = Arc::new(ops::Owned::new(&w)?);
+        let frozen = Frozen::from_source(source, None, &memory, &Device::Cpu)?;
+        let mut layers = Layers::default();
+        let kind = TargetKind::Linear { inp: 30, out: 40 };
+        layers.push(Layer::new("layer".into(), kind, Window::new(1, 0), frozen));
+        let patches = on("layer", vec![patched(Square::new(0.0, None), 1.0)]);
+        for how in [How::Merge, How::Unmerged] {
+            close(&layers.with_patches(&patches, how)?.run(LayerId(0), &x)?, &want, 0.0)?;
+        }
+        assert_eq!(memory.used(), 0);
+        Ok(())
     }
 }

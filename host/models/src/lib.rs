@@ -16,7 +16,9 @@ mod layers;
 mod ldm;
 mod load;
 pub mod lora;
+mod memory;
 pub mod ops;
+mod patch;
 mod resnet;
 #[allow(dead_code)] // The family is not listed yet.
 mod t5;
@@ -24,12 +26,14 @@ mod unet;
 mod vae;
 mod weights;
 
-pub use adapter::{Adapter, LoraRef, Target, TargetKind};
+pub use adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
 pub use clip::{Activation, TextConfig, TextEncoder, TextOutput, Tokenizer, Tokens};
 pub use error::{Error, Result};
 pub use family::{Betas, FAMILIES, Family, Latent, Prediction};
 pub use flux::{DEFAULT_GUIDANCE, Flux, FluxCondition, FluxConfig};
 pub use load::{Loaded, Options, Seen, load, load_with, look_at};
+pub use memory::Memory;
+pub use patch::{How, Patch, Patched};
 pub use t5::{T5_MIN_LENGTH, T5Config, T5Encoder, T5Tokenizer};
 pub use unet::{UNet, UNetConfig};
 pub use vae::{Vae, VaeConfig};

@@ -5,6 +5,7 @@ use crate::config::Json;
 use crate::error::{Error, Result};
 use crate::family::{self, Betas, Family, Prediction, Shapes};
 use crate::ldm;
+use crate::memory::Memory;
 use crate::unet::{UNet, UNetConfig};
 use crate::vae::{Vae, VaeConfig};
 use crate::weights::{Entries, Part, Piece, WeightFile};
@@ -40,6 +41,8 @@ pub struct Options {
     /// A diffusers folder whose `config.json` files and tokenizer belong to the checkpoint. Without one, shapes are
     /// inferred from the tensors, and what does not show in them is as in SD 1.x.
     pub config_from: Option<PathBuf>,
+    /// The budget of the working copies of weights, which networks loaded with the same one share.
+    pub memory: Memory,
 }
 
 /// Loads a model from a diffusers folder or a single `.safetensors` file. Weights of 16 bits are widened to f32.
@@ -56,7 +59,7 @@ pub fn load_with(path: &Path, device: &Device, dtype: DType, options: &Options) 
         )));
     }
     let meta = std::fs::metadata(path).map_err(Error::io(path))?;
-    if meta.is_dir() { folder(path) } else { single(path, options) }
+    if meta.is_dir() { folder(path, options) } else { single(path, options) }
 }
 
 /// What a file or folder is, seen from its names and headers without reading weights.
@@ -84,7 +87,7 @@ pub fn look_at(path: &Path) -> Result<Option<Seen>> {
     }))
 }
 
-fn folder(path: &Path) -> Result<Loaded> {
+fn folder(path: &Path, options: &Options) -> Result<Loaded> {
     if !path.join("unet").is_dir() {
         let what = match (path.join("transformer").is_dir(), path.join("model_index.json").exists()) {
             (true, _) => "this model has a transformer instead of a UNet (Flux.1 or SD 3); only SD 1.x can be loaded",
@@ -117,14 +120,14 @@ fn folder(path: &Path) -> Result<Loaded> {
     let (prediction, betas) = schedule(path, family)?;
     let tokenizer = Tokenizer::from_folder(&path.join("tokenizer"))?;
     digest.settings(path)?;
-    let unet = build(&unet.1, entries(&unet.2, |key| Some(key.to_owned())), |part| {
+    let unet = build(&unet.1, options, entries(&unet.2, |key| Some(key.to_owned())), |part| {
         UNet::build(UNetConfig::from_json(&unet.0)?, part)
     })?;
-    let vae = build(&vae.1, entries(&vae.2, |key| Some(modern_vae_name(key))), |part| {
+    let vae = build(&vae.1, options, entries(&vae.2, |key| Some(modern_vae_name(key))), |part| {
         Vae::build(VaeConfig::from_json(&vae.0)?, part)
     })?;
     let config = TextConfig::from_json(&text.0)?;
-    let text = build(&text.1, entries(&text.2, text_name), |part| text_encoder(config, part, tokenizer))?;
+    let text = build(&text.1, options, entries(&text.2, text_name), |part| text_encoder(config, part, tokenizer))?;
     finish(path, Loaded { family, unet, text, vae, prediction, betas, digest: digest.finish(), found })
 }
 
@@ -193,9 +196,9 @@ fn single(path: &Path, options: &Options) -> Result<Loaded> {
         }
         digest.settings(folder)?;
     }
-    let unet = build(path, unet_entries, |part| UNet::build(unet_config, part))?;
-    let vae = build(path, vae_entries, |part| Vae::build(vae_config, part))?;
-    let text = build(path, text_entries, |part| text_encoder(text_config, part, tokenizer))?;
+    let unet = build(path, options, unet_entries, |part| UNet::build(unet_config, part))?;
+    let vae = build(path, options, vae_entries, |part| Vae::build(vae_config, part))?;
+    let text = build(path, options, text_entries, |part| text_encoder(text_config, part, tokenizer))?;
     finish(path, Loaded { family, unet, text, vae, prediction, betas, digest: digest.finish(), found })
 }
 
@@ -295,8 +298,8 @@ fn shapes(files: &[Arc<WeightFile>]) -> Shapes {
     files.iter().flat_map(|file| file.entries.iter().map(|(key, e)| (key.clone(), e.shape.clone()))).collect()
 }
 
-fn build<T>(path: &Path, entries: Entries, f: impl FnOnce(&mut Part) -> Result<T>) -> Result<T> {
-    let mut part = Part::new(path.display().to_string(), entries);
+fn build<T>(path: &Path, options: &Options, entries: Entries, f: impl FnOnce(&mut Part) -> Result<T>) -> Result<T> {
+    let mut part = Part::new(path.display().to_string(), entries).within(&options.memory, &Device::Cpu);
     let built = f(&mut part)?;
     part.finish("the config and the weights belong to different models, or the file is not whole")?;
     Ok(built)

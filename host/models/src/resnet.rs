@@ -2,17 +2,17 @@
 //! and autoencoder.
 
 use crate::error::Result;
-use crate::layers::{LayerId, Layers};
+use crate::layers::{LayerId, Layers, NormId};
 use crate::ops::{self, Window};
-use crate::weights::{Build, Norm};
+use crate::weights::Build;
 use candle_core::Tensor;
 
 pub(crate) struct Resnet {
     shape: Shape,
-    norm1: Norm,
+    norm1: NormId,
     conv1: LayerId,
     time: Option<LayerId>,
-    norm2: Norm,
+    norm2: NormId,
     conv2: LayerId,
     /// Where input and output have different channels.
     shortcut: Option<LayerId>,
@@ -47,14 +47,15 @@ impl Resnet {
 
     /// `x` (b, h, w, in) and the SiLU of the timestep's embedding (b, time) → (b, h, w, out).
     pub(crate) fn forward(&self, layers: &Layers, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
-        let norm = |norm: &Norm, x: &Tensor| {
+        let norm = |id: NormId, x: &Tensor| {
+            let norm = layers.norm(id);
             ops::group_norm(x, self.shape.groups, &norm.weight, &norm.bias, self.shape.eps, true)
         };
-        let mut y = layers.run(self.conv1, &norm(&self.norm1, x)?)?;
+        let mut y = layers.run(self.conv1, &norm(self.norm1, x)?)?;
         if let (Some(layer), Some(time)) = (self.time, time) {
             y = ops::add_channels(&y, &layers.run(layer, time)?)?;
         }
-        let y = layers.run(self.conv2, &norm(&self.norm2, &y)?)?;
+        let y = layers.run(self.conv2, &norm(self.norm2, &y)?)?;
         let x = match self.shortcut {
             Some(layer) => layers.run(layer, x)?,
             None => x.clone(),

@@ -2,10 +2,10 @@
 
 use crate::config::Json;
 use crate::error::{Error, Result};
-use crate::layers::{LayerId, Layers};
+use crate::layers::{LayerId, Layers, Norm, NormId};
 use crate::ops::{self, Mask, Window};
 use crate::resnet::{Resnet, Shape};
-use crate::weights::{Build, Norm, Part};
+use crate::weights::{Build, Part};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -94,7 +94,7 @@ struct Half {
     conv_in: LayerId,
     levels: Vec<Level>,
     middle: (Resnet, Attention, Resnet),
-    norm_out: Norm,
+    norm_out: NormId,
     conv_out: LayerId,
 }
 
@@ -102,7 +102,7 @@ struct Half {
 type Level = (Vec<Resnet>, Option<LayerId>);
 
 struct Attention {
-    norm: Norm,
+    norm: NormId,
     q: LayerId,
     k: LayerId,
     v: LayerId,
@@ -208,7 +208,7 @@ impl Net {
 
     fn attend(&self, attention: &Attention, x: &Tensor) -> Result<Tensor> {
         let (b, h, w, c) = x.dims4()?;
-        let Norm { weight, bias } = &attention.norm;
+        let Norm { weight, bias, .. } = self.layers.norm(attention.norm);
         let y = ops::group_norm(x, self.config.norm_num_groups, weight, bias, EPS, false)?;
         let y = y.reshape((b, h * w, c))?;
         let run = |id| self.layers.run(id, &y);
@@ -217,7 +217,7 @@ impl Net {
     }
 
     fn finish(&self, half: &Half, x: Tensor) -> Result<Tensor> {
-        let Norm { weight, bias } = &half.norm_out;
+        let Norm { weight, bias, .. } = self.layers.norm(half.norm_out);
         let x = ops::group_norm(&x, self.config.norm_num_groups, weight, bias, EPS, true)?;
         self.layers.run(half.conv_out, &x)
     }

@@ -115,7 +115,7 @@ fn vae_matches_diffusers() {
 #[test]
 fn single_file_equals_the_folder() {
     let folder = reference().join("models/sd15");
-    let options = Options { config_from: Some(folder.clone()) };
+    let options = Options { config_from: Some(folder.clone()), ..Options::default() };
     let single =
         load_with(&reference().join("models/sd15_single.safetensors"), &Device::Cpu, DType::F32, &options).unwrap();
     let whole = sd15();

@@ -4,12 +4,13 @@ mod tokenizer;
 
 pub use tokenizer::{Tokenizer, Tokens};
 
-use crate::adapter::{Adapter, Target};
+use crate::adapter::{Adapter, NormTarget, Target};
 use crate::config::Json;
 use crate::error::{Error, Result};
-use crate::layers::{LayerId, Layers};
+use crate::layers::{LayerId, Layers, Norm, NormId};
 use crate::ops::{self, Mask};
-use crate::weights::{Build, Norm, Part};
+use crate::patch::{How, Patched};
+use crate::weights::{Build, Part};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -90,11 +91,11 @@ struct Net {
     /// (positions, d)
     positions: Tensor,
     blocks: Vec<Block>,
-    norm: Norm,
+    norm: NormId,
 }
 
 struct Block {
-    norms: [Norm; 2],
+    norms: [NormId; 2],
     q: LayerId,
     k: LayerId,
     v: LayerId,
@@ -152,9 +153,14 @@ impl TextEncoder {
         Ok(TextEncoder { layers: self.layers.with_adapters(adapters)?, ..self.clone() })
     }
 
-    /// As [`crate::UNet::with_deltas`].
-    pub fn with_deltas(&self, deltas: &HashMap<String, Tensor>) -> Result<TextEncoder> {
-        Ok(TextEncoder { layers: self.layers.with_deltas(deltas)?, ..self.clone() })
+    /// The normalisations that a patch can change, in the network's order.
+    pub fn norm_targets(&self) -> Vec<NormTarget> {
+        self.layers.norm_targets(KOHYA_PREFIX)
+    }
+
+    /// As [`crate::UNet::with_patches`].
+    pub fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<TextEncoder> {
+        Ok(TextEncoder { layers: self.layers.with_patches(patches, how)?, ..self.clone() })
     }
 
     /// The states of token ids (b, n), n up to the encoder's length.
@@ -200,7 +206,7 @@ impl TextEncoder {
 
     /// The final layer norm, for states of earlier layers.
     pub fn final_norm(&self, states: &Tensor) -> Result<Tensor> {
-        let Norm { weight, bias } = &self.net.norm;
+        let Norm { weight, bias, .. } = self.layers.norm(self.net.norm);
         Ok(ops::layer_norm(states, weight, bias, self.net.config.layer_norm_eps as f32)?)
     }
 
@@ -243,7 +249,8 @@ impl TextConfig {
 impl Block {
     fn forward(&self, layers: &Layers, x: &Tensor, config: &TextConfig) -> Result<Tensor> {
         let norm = |i: usize, x: &Tensor| {
-            ops::layer_norm(x, &self.norms[i].weight, &self.norms[i].bias, config.layer_norm_eps as f32)
+            let norm = layers.norm(self.norms[i]);
+            ops::layer_norm(x, &norm.weight, &norm.bias, config.layer_norm_eps as f32)
         };
         let y = norm(0, x)?;
         let (q, k, v) = (layers.run(self.q, &y)?, layers.run(self.k, &y)?, layers.run(self.v, &y)?);

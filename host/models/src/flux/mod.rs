@@ -8,10 +8,11 @@ mod position;
 
 pub use config::FluxConfig;
 
-use crate::adapter::{Adapter, Target};
+use crate::adapter::{Adapter, NormTarget, Target};
 use crate::error::{Error, Result};
 use crate::layers::{LayerId, Layers};
 use crate::ops;
+use crate::patch::{How, Patched};
 use crate::weights::{Build, Part};
 use block::{DoubleBlock, Pass, SingleBlock};
 use candle_core::{DType, Device, Tensor};
@@ -82,9 +83,14 @@ impl Flux {
         Ok(Flux { layers: self.layers.with_adapters(adapters)?, ..self.clone() })
     }
 
-    /// As [`crate::UNet::with_deltas`].
-    pub fn with_deltas(&self, deltas: &HashMap<String, Tensor>) -> Result<Flux> {
-        Ok(Flux { layers: self.layers.with_deltas(deltas)?, ..self.clone() })
+    /// The normalisations that a patch can change, in the network's order.
+    pub fn norm_targets(&self) -> Vec<NormTarget> {
+        self.layers.norm_targets(KOHYA_PREFIX)
+    }
+
+    /// As [`crate::UNet::with_patches`].
+    pub fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Flux> {
+        Ok(Flux { layers: self.layers.with_patches(patches, how)?, ..self.clone() })
     }
 
     /// The velocity (noise − image) of noisy latents `x` (b, 16, h, w) at `sigma` in 0…1, (b,) or one for all (1,):

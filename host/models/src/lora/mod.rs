@@ -3,10 +3,11 @@
 
 mod names;
 
-use crate::adapter::{Adapter, LoraRef, TargetKind};
+use crate::adapter::{LoraRef, TargetKind};
 use crate::clip::TextEncoder;
 use crate::error::{Error, Result};
 use crate::family;
+use crate::patch::{Patch, Patched};
 use crate::unet::UNet;
 use crate::weights::{Entry, WeightFile};
 use candle_core::{Device, Tensor};
@@ -16,11 +17,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use crate::patch::How;
+
 /// A LoRA file, read and checked, not yet matched with a model.
 pub struct File {
     path: PathBuf,
     metadata: HashMap<String, String>,
-    modules: BTreeMap<String, Module>,
+    modules: BTreeMap<String, Arc<Module>>,
     digest: String,
 }
 
@@ -42,15 +45,6 @@ pub enum Unmatched {
     Error,
     /// They are a warning, and the rest is used.
     Warn,
-}
-
-/// How a LoRA is put onto the networks. Both give the same up to rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// Added to the weights: as fast as the base, takes memory for the changed layers.
-    Merge,
-    /// Computed beside the weights: made in no time, a little slower to run.
-    Unmerged,
 }
 
 /// Networks with a LoRA.
@@ -85,7 +79,7 @@ impl File {
         for (name, leaves) in parts {
             match module(&file, name, &leaves) {
                 Ok(module) => {
-                    modules.insert(name.to_owned(), module);
+                    modules.insert(name.to_owned(), Arc::new(module));
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -131,12 +125,16 @@ impl File {
     ) -> Result<Applied> {
         let targets = Targets::new(unet, text);
         let mut problems = Vec::new();
-        let mut matched: [Vec<(&str, &Module)>; 2] = [Vec::new(), Vec::new()];
+        let mut matched = [HashMap::new(), HashMap::new()];
+        let strengths = [strength_model, strength_text];
         for (name, module) in &self.modules {
             match targets.find(name) {
                 None => problems.push(format!("`{name}` is no layer of this model")),
                 Some((net, target)) => match module.fits(target.shape) {
-                    Ok(()) => matched[*net as usize].push((&target.path, module)),
+                    Ok(()) => {
+                        let patched = Patched { patch: module.clone(), strength: strengths[*net as usize] };
+                        matched[*net as usize].entry(target.path.clone()).or_insert_with(Vec::new).push(patched);
+                    }
                     Err(problem) => problems.push(format!("`{name}`: {problem}")),
                 },
             }
@@ -152,41 +150,19 @@ impl File {
         }
         let warnings = problems.into_iter().map(|p| format!("{}: {p}; left out", self.path.display())).collect();
         let [for_unet, for_text] = matched;
-        let (merged, beside) = split(&for_unet, strength_model, how)?;
-        let unet = unet.with_deltas(&merged)?.with_adapters(&beside)?;
-        let (merged, beside) = split(&for_text, strength_text, how)?;
-        let text = text.with_deltas(&merged)?.with_adapters(&beside)?;
+        let (unet, text) = (unet.with_patches(&for_unet, how)?, text.with_patches(&for_text, how)?);
         Ok(Applied { unet, text, warnings })
     }
 }
 
-type Split = (HashMap<String, Tensor>, HashMap<String, Arc<dyn Adapter>>);
-
-/// What is merged and what stays beside the weights.
-fn split(modules: &[(&str, &Module)], strength: f64, how: How) -> Result<Split> {
-    let (mut merged, mut beside) = (HashMap::new(), HashMap::new());
-    for (path, module) in modules.iter().filter(|_| strength != 0.0) {
-        let scale = strength * module.scale();
-        // A Tucker core is between down and up, which the two matrices of an adapter have no place for.
-        if how == How::Merge || module.mid.is_some() {
-            merged.insert(path.to_string(), module.delta(scale)?);
-        } else {
-            let adapter = Beside { down: module.down.clone(), up: module.up.clone(), scale };
-            beside.insert(path.to_string(), Arc::new(adapter) as Arc<dyn Adapter>);
-        }
+impl Patch for Module {
+    fn weight(&self, weight: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(self.delta(self.scale())?.reshape(weight.dims())?))
     }
-    Ok((merged, beside))
-}
 
-struct Beside {
-    down: Tensor,
-    up: Tensor,
-    scale: f64,
-}
-
-impl Adapter for Beside {
     fn as_lora(&self) -> Option<LoraRef<'_>> {
-        Some(LoraRef { down: &self.down, up: &self.up, scale: self.scale })
+        // A Tucker core is between down and up, which the two matrices have no place for.
+        self.mid.is_none().then_some(LoraRef { down: &self.down, up: &self.up, scale: self.scale() })
     }
 }
 

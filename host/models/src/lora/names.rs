@@ -89,7 +89,7 @@ impl Targets {
 }
 
 /// What a LoRA that does not fit was made for, as far as its names and shapes say.
-pub(super) fn guess(modules: &BTreeMap<String, Module>, metadata: &HashMap<String, String>) -> String {
+pub(super) fn guess(modules: &BTreeMap<String, std::sync::Arc<Module>>, metadata: &HashMap<String, String>) -> String {
     let has = |pieces: &[&str]| modules.keys().any(|name| pieces.iter().any(|piece| name.contains(piece)));
     let text_width = modules.iter().find(|(name, _)| name.ends_with("attn2_to_k")).map(|(_, m)| m.extent().1);
     let family =

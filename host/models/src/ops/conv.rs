@@ -96,12 +96,13 @@ impl Geometry {
         }
     }
 
-    fn forward(&self, x: &[f32], layer: &Frozen) -> Vec<f32> {
+    fn forward(&self, x: &[f32], layer: &Frozen) -> Result<Vec<f32>> {
         let taps = self.kh * self.kw;
         let zeros = vec![0.0; self.inp];
         let mut out = vec![0.0; self.b * self.oh * self.ow * self.out];
+        let packed = layer.forward()?;
         let stretches: Vec<_> =
-            (0..taps).map(|t| Stretch { len: self.inp, right: Right::Packed(layer.forward(), t * self.inp) }).collect();
+            (0..taps).map(|t| Stretch { len: self.inp, right: Right::Packed(&packed, t * self.inp) }).collect();
         let m = self.b * self.oh * self.ow;
         let product =
             Product { m, n: self.out, stretches: &stretches, alpha: 1.0, bias: layer.bias(), accumulate: false };
@@ -116,12 +117,13 @@ impl Geometry {
                 row.out(place, i * self.out, self.out);
             });
         }
-        out
+        Ok(out)
     }
 
     /// The gradient of the input, from the gradient of the output.
-    fn backward(&self, grad: &[f32], layer: &Frozen) -> Vec<f32> {
+    fn backward(&self, grad: &[f32], layer: &Frozen) -> Result<Vec<f32>> {
         let (s, before) = (self.window.stride, self.window.before);
+        let packed = layer.backward()?;
         let zeros = vec![0.0; self.out];
         let mut dx = vec![0.0; self.b * self.h * self.w * self.inp];
         let place = Output::new(&mut dx);
@@ -133,7 +135,7 @@ impl Geometry {
             let (rows, columns) = (self.h.saturating_sub(y0).div_ceil(s), self.w.saturating_sub(x0).div_ceil(s));
             let stretches: Vec<_> = (0..ny * nx)
                 .map(|i| (py + s * (i / nx)) * self.kw + px + s * (i % nx))
-                .map(|tap| Stretch { len: self.out, right: Right::Packed(layer.backward(), tap * self.out) })
+                .map(|tap| Stretch { len: self.out, right: Right::Packed(&packed, tap * self.out) })
                 .collect();
             let m = self.b * rows * columns;
             let product = Product { m, n: self.inp, stretches: &stretches, alpha: 1.0, bias: None, accumulate: false };
@@ -157,7 +159,7 @@ impl Geometry {
                 });
             }
         }
-        dx
+        Ok(dx)
     }
 
     /// The inputs that each output pixel sees: (b·oh·ow, kh·kw·in).
@@ -192,14 +194,14 @@ impl CustomOp1 for FrozenConv {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let out = self.geometry.forward(values::of(x, layout)?, &self.layer);
+        let out = self.geometry.forward(values::of(x, layout)?, &self.layer)?;
         Ok(values::storage(out, self.geometry.output_shape()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
         read!(grad as g);
-        Ok(Some(values::tensor(self.geometry.backward(g, &self.layer), x.shape())?))
+        Ok(Some(values::tensor(self.geometry.backward(g, &self.layer)?, x.shape())?))
     }
 }
 
@@ -221,7 +223,7 @@ impl CustomOp2 for TrainableConv {
     ) -> Result<(CpuStorage, Shape)> {
         let weight = values::of(weight, weight_layout)?.to_vec();
         let layer = Frozen::new(&values::tensor(weight, weight_layout.shape())?, None)?;
-        let out = self.geometry.forward(values::of(x, layout)?, &layer);
+        let out = self.geometry.forward(values::of(x, layout)?, &layer)?;
         Ok(values::storage(out, self.geometry.output_shape()))
     }
 
@@ -230,7 +232,7 @@ impl CustomOp2 for TrainableConv {
         let g = &self.geometry;
         read!(x as xs, grad as gs);
         let dx = if x.track_op() {
-            Some(values::tensor(g.backward(gs, &Frozen::new(weight, None)?), x.shape())?)
+            Some(values::tensor(g.backward(gs, &Frozen::new(weight, None)?)?, x.shape())?)
         } else {
             None
         };

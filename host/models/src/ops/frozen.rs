@@ -1,99 +1,150 @@
-//! Weights that are not trained, stored as the matrix kernel reads them.
+//! Weights that are not trained: read from their source when first used, and then kept as the matrix kernel reads them
+//! for as long as the memory budget allows.
 
 use super::gemm::Packed;
+use super::source::{Owned, Source, Stored};
+use crate::memory::{Memory, weight_id};
 use candle_core::{Device, Result, Tensor, bail};
-use std::sync::OnceLock;
+use std::sync::Arc;
 
-/// The frozen weight and bias of a linear or convolution layer. Packed once for the forward pass and, when a gradient
-/// first asks for it, once for the backward pass.
+/// The frozen weight and bias of a linear or convolution layer.
 pub struct Frozen {
+    weight: Arc<Weight>,
+    bias: Option<Arc<[f32]>>,
+}
+
+/// A weight without its bias, shared by layers that differ in the bias only.
+struct Weight {
     out: usize,
     inp: usize,
     kernel: (usize, usize),
-    linear: bool,
-    forward: Packed,
-    backward: OnceLock<Packed>,
-    bias: Option<Vec<f32>>,
+    source: Arc<dyn Source>,
+    memory: Memory,
+    device: Device,
+    id: u64,
+}
+
+/// The working copies of a weight.
+const FORWARD: u8 = 0;
+const BACKWARD: u8 = 1;
+const DEVICE: u8 = 2;
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.memory.forget(self.id, [FORWARD, BACKWARD, DEVICE]);
+    }
 }
 
 impl Frozen {
     /// Takes a weight (out, in) of a linear layer or (out, in, kh, kw) of a convolution, and a bias (out).
     pub fn new(weight: &Tensor, bias: Option<&Tensor>) -> Result<Frozen> {
-        let weight = weight.contiguous()?;
-        let (out, inp, kernel) = match *weight.dims() {
+        let bias = bias.map(|bias| bias.to_vec1::<f32>()).transpose()?;
+        let source = Arc::new(Owned::new(weight)?);
+        Frozen::from_source(source, bias.map(Arc::from), &Memory::unlimited(), &Device::Cpu)
+    }
+
+    /// The same of a weight that is read when it is needed, with the budget of its working copies and the device that
+    /// computes.
+    pub fn from_source(
+        source: Arc<dyn Source>,
+        bias: Option<Arc<[f32]>>,
+        memory: &Memory,
+        device: &Device,
+    ) -> Result<Frozen> {
+        let (out, inp, kernel) = match *source.shape() {
             [out, inp] => (out, inp, (1, 1)),
             [out, inp, kh, kw] => (out, inp, (kh, kw)),
-            _ => bail!("expected a weight (out, in) or (out, in, kh, kw), found {:?}", weight.shape()),
+            _ => bail!("expected a weight (out, in) or (out, in, kh, kw), found {:?}", source.shape()),
         };
-        let linear = weight.rank() == 2;
-        let bias = bias.map(|bias| bias.to_vec1::<f32>()).transpose()?;
         if bias.as_ref().is_some_and(|bias| bias.len() != out) {
-            bail!("expected a bias of {out} values for a weight of shape {:?}", weight.shape());
+            bail!("expected a bias of {out} values for a weight of shape {:?}", source.shape());
         }
-        super::values::read!(weight as w);
-        let taps = kernel.0 * kernel.1;
-        // Row t·in + i, column o.
-        let forward = Packed::new(taps * inp, out, |k, o| w[(o * inp + k % inp) * taps + k / inp]);
-        Ok(Frozen { out, inp, kernel, linear, forward, backward: OnceLock::new(), bias })
+        let (memory, device) = (memory.clone(), device.clone());
+        let weight = Weight { out, inp, kernel, source, memory, device, id: weight_id() };
+        Ok(Frozen { weight: Arc::new(weight), bias })
     }
 
     /// Output features.
     pub fn out(&self) -> usize {
-        self.out
+        self.weight.out
     }
 
     /// Input features.
     pub fn inp(&self) -> usize {
-        self.inp
+        self.weight.inp
     }
 
     /// Height and width of the kernel; (1, 1) for a linear layer.
     pub fn kernel(&self) -> (usize, usize) {
-        self.kernel
+        self.weight.kernel
     }
 
-    /// The weight in its original shape.
+    /// The device that computes with it.
+    pub fn device(&self) -> &Device {
+        &self.weight.device
+    }
+
+    /// The weight in its original shape, f32 on the CPU.
     pub fn weight(&self) -> Result<Tensor> {
-        let (out, inp, taps) = (self.out, self.inp, self.kernel.0 * self.kernel.1);
-        let mut w = vec![0.0; out * inp * taps];
-        super::values::in_chunks(&mut w, inp * taps, |first, w| {
-            let o = first / (inp * taps);
-            for (at, w) in w.iter_mut().enumerate() {
-                *w = self.forward.get(at % taps * inp + at / taps, o);
-            }
-        });
-        if self.linear {
-            Tensor::from_vec(w, (out, inp), &Device::Cpu)
-        } else {
-            Tensor::from_vec(w, (out, inp, self.kernel.0, self.kernel.1), &Device::Cpu)
-        }
+        self.weight.source.tensor()
     }
 
-    /// The same layer with `delta`, of the weight's shape, added to its weight.
-    pub fn plus(&self, delta: &Tensor) -> Result<Frozen> {
-        let weight = self.weight()?;
-        if weight.dims() != delta.dims() {
-            bail!("expected a delta of shape {:?}, found {:?}", weight.shape(), delta.shape());
-        }
-        let bias = self.bias.as_ref().map(|b| Tensor::new(b.as_slice(), &Device::Cpu)).transpose()?;
-        Frozen::new(&(weight + delta)?, bias.as_ref())
+    /// Where the weight comes from.
+    pub(crate) fn source(&self) -> &Arc<dyn Source> {
+        &self.weight.source
     }
 
-    pub(super) fn bias(&self) -> Option<&[f32]> {
+    /// The same layer with another weight of the same shape; budget, device and bias stay.
+    pub(crate) fn with_source(&self, source: Arc<dyn Source>) -> Result<Frozen> {
+        if source.shape() != self.weight.source.shape() {
+            bail!("expected a weight of shape {:?}, found {:?}", self.weight.source.shape(), source.shape());
+        }
+        Frozen::from_source(source, self.bias.clone(), &self.weight.memory, &self.weight.device)
+    }
+
+    /// The same layer with another bias; the weight and its working copies are shared.
+    pub(crate) fn with_bias(&self, bias: Option<Arc<[f32]>>) -> Result<Frozen> {
+        if bias.as_ref().is_some_and(|bias| bias.len() != self.out()) {
+            bail!("expected a bias of {} values", self.out());
+        }
+        Ok(Frozen { weight: self.weight.clone(), bias })
+    }
+
+    /// The bias, if the layer has one.
+    pub(crate) fn bias(&self) -> Option<&[f32]> {
         self.bias.as_deref()
     }
 
     /// Row t·in + i, column o.
-    pub(super) fn forward(&self) -> &Packed {
-        &self.forward
+    pub(super) fn forward(&self) -> Result<Arc<Packed>> {
+        let weight = &*self.weight;
+        weight.memory.get((weight.id, FORWARD), || {
+            let taps = weight.kernel.0 * weight.kernel.1;
+            let packed = Packed::weight(&*weight.source, taps, weight.inp, weight.out)?;
+            let bytes = packed.bytes();
+            Ok((packed, bytes))
+        })
     }
 
     /// Row t·out + o, column i.
-    pub(super) fn backward(&self) -> &Packed {
-        let (out, inp) = (self.out, self.inp);
-        self.backward.get_or_init(|| {
-            let taps = self.kernel.0 * self.kernel.1;
-            Packed::new(taps * out, inp, |k, i| self.forward.get(k / out * inp + i, k % out))
+    pub(super) fn backward(&self) -> Result<Arc<Packed>> {
+        let weight = &*self.weight;
+        weight.memory.get((weight.id, BACKWARD), || {
+            let taps = weight.kernel.0 * weight.kernel.1;
+            let packed = self.forward()?.flipped(taps, weight.inp, weight.out);
+            let bytes = packed.bytes();
+            Ok((packed, bytes))
+        })
+    }
+
+    /// The weight on the layer's device, in the width it is stored in.
+    #[allow(dead_code)] // Until the portable operations.
+    pub(super) fn stored(&self) -> Result<Arc<Stored>> {
+        let weight = &*self.weight;
+        weight.memory.get((weight.id, DEVICE), || {
+            let stored = weight.source.stored(&weight.device)?;
+            let bytes = stored.values.elem_count() * stored.values.dtype().size_in_bytes();
+            Ok((stored, bytes))
         })
     }
 }

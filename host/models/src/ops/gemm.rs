@@ -2,6 +2,8 @@
 //! threads: each output is one sum in a fixed order, whoever computes it.
 
 use super::kernel::{self, Finish, LANES, PANEL, ROWS, Run};
+use super::source::Source;
+use candle_core::Result;
 use rayon::prelude::*;
 
 /// 64-byte aligned floats, so that a vector load never straddles cache lines.
@@ -54,12 +56,93 @@ impl Packed {
         Packed::new(k, n, |k, n| values[n * stride + k])
     }
 
-    /// The value at row `k`, column `n`.
-    pub(crate) fn get(&self, k: usize, n: usize) -> f32 {
+    /// Packs a weight (out, in, taps) as the right side (taps·in, out): row t·in + i, column o. Of the weight itself only a
+    /// panel's rows are held at a time by each thread.
+    pub(crate) fn weight(source: &dyn Source, taps: usize, inp: usize, out: usize) -> Result<Packed> {
+        let (k, n, width) = (taps * inp, out, taps * inp);
+        let mut lines = vec![Line([0.0; LANES]); k * n.div_ceil(LANES)];
+        if k == 0 || n == 0 {
+            return Ok(Packed { lines, k, n });
+        }
+        let opened = source.opened()?;
+        let source = opened.as_deref().unwrap_or(source);
+        let fill = |(panel, lines): (usize, &mut [Line])| -> Result<()> {
+            let first = panel * PANEL;
+            let columns = (n - first).min(PANEL);
+            let per_row = columns.div_ceil(LANES);
+            let mut rows = vec![0f32; columns * width];
+            source.rows(first, &mut rows)?;
+            // In blocks of inputs, so that the lines written to stay in the cache while all columns pass.
+            for begin in (0..inp).step_by(LANES) {
+                let end = (begin + LANES).min(inp);
+                for (column, row) in rows.chunks_exact(width).enumerate() {
+                    let (v, lane) = (column / LANES, column % LANES);
+                    for (i, taps_of) in (begin..end).zip(row[begin * taps..end * taps].chunks_exact(taps)) {
+                        for (t, value) in taps_of.iter().enumerate() {
+                            lines[(t * inp + i) * per_row + v].0[lane] = *value;
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        let per_panel = k * (PANEL / LANES);
+        if k * n > 1 << 16 {
+            lines.par_chunks_mut(per_panel).enumerate().try_for_each(fill)?;
+        } else {
+            lines.chunks_mut(per_panel).enumerate().try_for_each(fill)?;
+        }
+        Ok(Packed { lines, k, n })
+    }
+
+    /// A weight packed by [`Packed::weight`] as the right side of the backward pass (taps·out, in): row t·out + o, column i.
+    pub(crate) fn flipped(&self, taps: usize, inp: usize, out: usize) -> Packed {
+        let (k, n) = (taps * out, inp);
+        let mut lines = vec![Line([0.0; LANES]); k * n.div_ceil(LANES)];
+        if k == 0 || n == 0 {
+            return Packed { lines, k, n };
+        }
+        let fill = |(panel, lines): (usize, &mut [Line])| {
+            let first = panel * PANEL;
+            let columns = (n - first).min(PANEL);
+            let per_row = columns.div_ceil(LANES);
+            for t in 0..taps {
+                for o in (0..out).step_by(LANES) {
+                    let rows = (out - o).min(LANES);
+                    for column in 0..columns {
+                        let from = self.line(t * inp + first + column, o);
+                        for (row, value) in self.lines[from].0[..rows].iter().enumerate() {
+                            lines[(t * out + o + row) * per_row + column / LANES].0[column % LANES] = *value;
+                        }
+                    }
+                }
+            }
+        };
+        let per_panel = k * (PANEL / LANES);
+        if k * n > 1 << 16 {
+            lines.par_chunks_mut(per_panel).enumerate().for_each(fill);
+        } else {
+            lines.chunks_mut(per_panel).enumerate().for_each(fill);
+        }
+        Packed { lines, k, n }
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        std::mem::size_of_val(&self.lines[..])
+    }
+
+    /// Where row `k`, column `n` lies, `n` being the first column of a vector.
+    fn line(&self, k: usize, n: usize) -> usize {
         let first = n / PANEL * PANEL;
         let per_row = (self.n - first).min(PANEL).div_ceil(LANES);
-        let lane = n - first;
-        self.lines[first / LANES * self.k + k * per_row + lane / LANES].0[lane % LANES]
+        first / LANES * self.k + k * per_row + (n - first) / LANES
+    }
+
+    /// The value at row `k`, column `n`.
+    #[cfg(test)]
+    pub(crate) fn get(&self, k: usize, n: usize) -> f32 {
+        self.lines[self.line(k, n / LANES * LANES)].0[n % LANES]
     }
 }
 
@@ -328,6 +411,24 @@ mod tests {
             let worst = out.iter().enumerate().map(|(i, o)| (o - bias[i % n] - gradient[i]).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-4, "{worst}");
         }
+    }
+
+    #[test]
+    fn weights_are_packed_for_both_passes() -> Result<()> {
+        use crate::ops::source::Owned;
+        use crate::ops::testing::random;
+        for (out, inp, taps) in [(1, 1, 1), (40, 24, 1), (17, 33, 9), (100, 70, 4), (300, 260, 1)] {
+            let weight = random((out, inp, taps), 5)?;
+            let values = weight.flatten_all()?.to_vec1::<f32>()?;
+            let forward = Packed::weight(&Owned::new(&weight)?, taps, inp, out)?;
+            let backward = forward.flipped(taps, inp, out);
+            for (o, i, t) in (0..out * inp * taps).map(|x| (x / taps / inp, x / taps % inp, x % taps)) {
+                let value = values[(o * inp + i) * taps + t];
+                assert_eq!(forward.get(t * inp + i, o), value);
+                assert_eq!(backward.get(t * out + o, i), value);
+            }
+        }
+        Ok(())
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod resample;
 mod rms_norm;
 mod rope;
 mod simd;
+mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 mod values;
@@ -35,3 +36,5 @@ pub use modulate::{add_gated, modulate};
 pub use resample::upsample_nearest;
 pub use rms_norm::rms_norm;
 pub use rope::{Rotation, rope};
+pub(crate) use source::{Joined, Owned, Random, Shaped, Slice, Transposed, fill, width};
+pub use source::{Source, Stored};

@@ -4,12 +4,13 @@ mod tokenizer;
 
 pub use tokenizer::{T5_MIN_LENGTH, T5Tokenizer};
 
-use crate::adapter::{Adapter, Target};
+use crate::adapter::{Adapter, NormTarget, Target};
 use crate::config::Json;
 use crate::error::{Error, Result};
 use crate::family::Shapes;
 use crate::layers::{LayerId, Layers};
 use crate::ops;
+use crate::patch::{How, Patched};
 use crate::weights::{Build, Part};
 use candle_core::{D, DType, Device, Tensor};
 use std::collections::HashMap;
@@ -165,9 +166,14 @@ impl T5Encoder {
         Ok(T5Encoder { layers: self.layers.with_adapters(adapters)?, ..self.clone() })
     }
 
-    /// As [`crate::UNet::with_deltas`].
-    pub fn with_deltas(&self, deltas: &HashMap<String, Tensor>) -> Result<T5Encoder> {
-        Ok(T5Encoder { layers: self.layers.with_deltas(deltas)?, ..self.clone() })
+    /// The normalisations that a patch can change, in the network's order.
+    pub fn norm_targets(&self) -> Vec<NormTarget> {
+        self.layers.norm_targets(KOHYA_PREFIX)
+    }
+
+    /// As [`crate::UNet::with_patches`].
+    pub fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<T5Encoder> {
+        Ok(T5Encoder { layers: self.layers.with_patches(patches, how)?, ..self.clone() })
     }
 
     /// The token vectors of ids, (n, width).

@@ -5,12 +5,13 @@ mod transformer;
 
 pub use config::UNetConfig;
 
-use crate::adapter::{Adapter, Target};
+use crate::adapter::{Adapter, NormTarget, Target};
 use crate::error::{Error, Result};
-use crate::layers::{LayerId, Layers};
+use crate::layers::{LayerId, Layers, Norm, NormId};
 use crate::ops::{self, Window};
+use crate::patch::{How, Patched};
 use crate::resnet::Resnet;
-use crate::weights::{Build, Norm, Part};
+use crate::weights::{Build, Part};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ struct Net {
     down: Vec<Block>,
     middle: (Resnet, Transformer, Resnet),
     up: Vec<Block>,
-    norm_out: Norm,
+    norm_out: NormId,
     conv_out: LayerId,
 }
 
@@ -57,15 +58,20 @@ impl UNet {
         self.layers.targets(KOHYA_PREFIX)
     }
 
+    /// The normalisations that a patch can change, in the network's order.
+    pub fn norm_targets(&self) -> Vec<NormTarget> {
+        self.layers.norm_targets(KOHYA_PREFIX)
+    }
+
     /// The same network with an adapter at each of these module paths, behind those it has. A path without a layer is an
     /// error that lists all of them.
     pub fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<UNet> {
         Ok(UNet { net: self.net.clone(), layers: self.layers.with_adapters(adapters)? })
     }
 
-    /// The same network with deltas, of the weights' shapes, added to the weights at these module paths.
-    pub fn with_deltas(&self, deltas: &HashMap<String, Tensor>) -> Result<UNet> {
-        Ok(UNet { net: self.net.clone(), layers: self.layers.with_deltas(deltas)? })
+    /// The same network with patches at these module paths, of layers or norms, behind those it has.
+    pub fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<UNet> {
+        Ok(UNet { net: self.net.clone(), layers: self.layers.with_patches(patches, how)? })
     }
 
     /// What the network predicts for noisy latents `x` (b, in, h, w) at `timesteps` (b,) in 0…999, or one for all (1,),
@@ -134,7 +140,7 @@ impl UNet {
             }
             observe(&format!("up_blocks.{i}"), &x)?;
         }
-        let Norm { weight, bias } = &net.norm_out;
+        let Norm { weight, bias, .. } = layers.norm(net.norm_out);
         x = ops::group_norm(&x, net.config.norm_num_groups, weight, bias, net.config.norm_eps, true)?;
         Ok(ops::channels_first(&layers.run(net.conv_out, &x)?)?)
     }

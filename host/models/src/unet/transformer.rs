@@ -2,13 +2,13 @@
 
 use super::UNetConfig;
 use crate::error::Result;
-use crate::layers::{LayerId, Layers};
+use crate::layers::{LayerId, Layers, NormId};
 use crate::ops::{self, Mask, Window};
-use crate::weights::{Build, Norm};
+use crate::weights::Build;
 use candle_core::Tensor;
 
 pub(super) struct Transformer {
-    norm: Norm,
+    norm: NormId,
     groups: usize,
     proj_in: LayerId,
     blocks: Vec<Block>,
@@ -16,7 +16,7 @@ pub(super) struct Transformer {
 }
 
 struct Block {
-    norms: [Norm; 3],
+    norms: [NormId; 3],
     own: Attention,
     text: Attention,
     feed: (LayerId, LayerId),
@@ -78,7 +78,8 @@ impl Transformer {
     /// `x` (b, h, w, c), `context` (b, n, d) → (b, h, w, c).
     pub(super) fn forward(&self, layers: &Layers, x: &Tensor, context: &Tensor) -> Result<Tensor> {
         let (b, h, w, c) = x.dims4()?;
-        let y = ops::group_norm(x, self.groups, &self.norm.weight, &self.norm.bias, GROUP_EPS, false)?;
+        let norm = layers.norm(self.norm);
+        let y = ops::group_norm(x, self.groups, &norm.weight, &norm.bias, GROUP_EPS, false)?;
         // (b, h·w, c)
         let mut y = layers.run(self.proj_in, &y)?.reshape((b, h * w, c))?;
         for block in &self.blocks {
@@ -91,7 +92,10 @@ impl Transformer {
 
 impl Block {
     fn forward(&self, layers: &Layers, x: &Tensor, context: &Tensor) -> Result<Tensor> {
-        let norm = |i: usize, x: &Tensor| ops::layer_norm(x, &self.norms[i].weight, &self.norms[i].bias, LAYER_EPS);
+        let norm = |i: usize, x: &Tensor| {
+            let norm = layers.norm(self.norms[i]);
+            ops::layer_norm(x, &norm.weight, &norm.bias, LAYER_EPS)
+        };
         let y = norm(0, x)?;
         let x = (self.own.forward(layers, &y, &y)? + x)?;
         let x = (self.text.forward(layers, &norm(1, &x)?, context)? + x)?;

@@ -1,19 +1,13 @@
 //! Makes the layers of a network from its tensors.
 
 use super::Part;
+use super::part::Table;
 use crate::adapter::TargetKind;
 use crate::error::Result;
-use crate::layers::{Layer, LayerId, Layers};
+use crate::layers::{Layer, LayerId, Layers, Norm, NormId};
 use crate::ops::{Frozen, Window};
 use candle_core::Tensor;
 use std::sync::Arc;
-
-/// Weight and bias of a normalisation.
-#[derive(Clone)]
-pub(crate) struct Norm {
-    pub(crate) weight: Arc<[f32]>,
-    pub(crate) bias: Arc<[f32]>,
-}
 
 /// Reads a network's tensors and collects its layers.
 pub(crate) struct Build<'a> {
@@ -50,16 +44,48 @@ impl<'a> Build<'a> {
         self.layer(path, TargetKind::Conv { inp, out, kernel }, window, true)
     }
 
-    /// Weight and bias of a normalisation over `channels`.
-    pub(crate) fn norm(&mut self, path: &str, channels: usize) -> Result<Norm> {
-        let weight = self.part.tensor(&format!("{path}.weight"), &[channels])?.to_vec1::<f32>()?;
-        let bias = self.part.tensor(&format!("{path}.bias"), &[channels])?.to_vec1::<f32>()?;
-        Ok(Norm { weight: weight.into(), bias: bias.into() })
+    /// A square convolution without a bias.
+    #[allow(dead_code)] // The families decide.
+    pub(crate) fn conv_no_bias(
+        &mut self,
+        path: &str,
+        inp: usize,
+        out: usize,
+        kernel: usize,
+        window: Window,
+    ) -> Result<LayerId> {
+        self.layer(path, TargetKind::Conv { inp, out, kernel }, window, false)
     }
 
-    /// A tensor as it is.
+    /// Weight and bias of a normalisation over `channels`.
+    pub(crate) fn norm(&mut self, path: &str, channels: usize) -> Result<NormId> {
+        let weight = self.part.values(&format!("{path}.weight"), &[channels])?;
+        let bias = self.part.values(&format!("{path}.bias"), &[channels])?;
+        Ok(self.layers.push_norm(Norm { path: self.adapted(path), weight, bias }))
+    }
+
+    /// The weight of a normalisation without a bias.
+    #[allow(dead_code)] // The families decide.
+    pub(crate) fn rms_norm(&mut self, path: &str, channels: usize) -> Result<NormId> {
+        self.rms_norm_named(path, &format!("{path}.weight"), channels)
+    }
+
+    /// The same where the tensor is not called `weight`.
+    #[allow(dead_code)] // The families decide.
+    pub(crate) fn rms_norm_named(&mut self, path: &str, name: &str, channels: usize) -> Result<NormId> {
+        let weight = self.part.values(name, &[channels])?;
+        Ok(self.layers.push_norm(Norm { path: self.adapted(path), weight, bias: Arc::new([]) }))
+    }
+
+    /// A tensor as it is, in memory.
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.part.tensor(name, shape)
+    }
+
+    /// A table of which rows are read when they are needed.
+    #[allow(dead_code)] // The text encoders decide.
+    pub(crate) fn table(&mut self, name: &str, rows: usize, width: usize) -> Table {
+        Table::new(self.part.source(name, &[rows, width]), self.part.device.clone())
     }
 
     fn layer(&mut self, path: &str, kind: TargetKind, window: Window, bias: bool) -> Result<LayerId> {
@@ -67,10 +93,13 @@ impl<'a> Build<'a> {
             TargetKind::Linear { inp, out } => (out, vec![out, inp]),
             TargetKind::Conv { inp, out, kernel } => (out, vec![out, inp, kernel, kernel]),
         };
-        let weight = self.part.tensor(&format!("{path}.weight"), &shape)?;
-        let bias = if bias { Some(self.part.tensor(&format!("{path}.bias"), &[out])?) } else { None };
-        let frozen = Arc::new(Frozen::new(&weight, bias.as_ref())?);
-        let path = format!("{}{path}", self.prefix).into();
-        Ok(self.layers.push(Layer { path, kind, window, frozen, adapters: Vec::new() }))
+        let weight = self.part.source(&format!("{path}.weight"), &shape);
+        let bias = if bias { Some(self.part.values(&format!("{path}.bias"), &[out])?) } else { None };
+        let frozen = Frozen::from_source(weight, bias, &self.part.memory, &self.part.device)?;
+        Ok(self.layers.push(Layer::new(self.adapted(path), kind, window, frozen)))
+    }
+
+    fn adapted(&self, path: &str) -> Arc<str> {
+        format!("{}{path}", self.prefix).into()
     }
 }

@@ -1,13 +1,15 @@
 //! One safetensors file, mapped into memory after its header has been checked.
 
+use super::mapped::Mapped;
 use crate::error::{Error, Result};
-use rayon::prelude::*;
+use crate::ops::{self, Random, Source};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Headers above this are refused; that of a real checkpoint has under 1 MB.
 const HEADER_LIMIT: u64 = 64 << 20;
@@ -18,7 +20,8 @@ pub(crate) struct WeightFile {
     pub(crate) entries: BTreeMap<String, Entry>,
     /// The free-form strings of the header.
     pub(crate) metadata: HashMap<String, String>,
-    data: memmap2::Mmap,
+    /// The mapped file; none for a mere list of keys.
+    data: Option<memmap2::Mmap>,
     /// Where the tensors' bytes begin.
     start: usize,
 }
@@ -38,7 +41,11 @@ pub(crate) enum Dtype {
     F16,
     Bf16,
     F64,
-    /// Integers and 8-bit floats: known, counted, but no weights of the networks here.
+    /// 4 bits of exponent, 3 of mantissa, no infinities (Micikevicius et al. 2022, arXiv:2209.05433).
+    F8E4M3,
+    /// 5 bits of exponent, 2 of mantissa: the upper half of an f16.
+    F8E5M2,
+    /// Integers: known, counted, but no weights of the networks here.
     Other(&'static str, usize),
 }
 
@@ -56,8 +63,8 @@ const DTYPES: &[(&str, Dtype)] = &[
     ("U16", Dtype::Other("U16", 2)),
     ("U8", Dtype::Other("U8", 1)),
     ("BOOL", Dtype::Other("BOOL", 1)),
-    ("F8_E4M3", Dtype::Other("F8_E4M3", 1)),
-    ("F8_E5M2", Dtype::Other("F8_E5M2", 1)),
+    ("F8_E4M3", Dtype::F8E4M3),
+    ("F8_E5M2", Dtype::F8E5M2),
 ];
 
 impl Dtype {
@@ -66,6 +73,7 @@ impl Dtype {
             Dtype::F32 => 4,
             Dtype::F16 | Dtype::Bf16 => 2,
             Dtype::F64 => 8,
+            Dtype::F8E4M3 | Dtype::F8E5M2 => 1,
             Dtype::Other(_, size) => size,
         }
     }
@@ -103,37 +111,104 @@ impl WeightFile {
         if data.len() as u64 != size {
             return Err(Error::file(path, "the file changed while it was opened; try again"));
         }
-        Ok(WeightFile { path: path.to_owned(), entries, metadata, data, start })
+        Ok(WeightFile { path: path.to_owned(), entries, metadata, data: Some(data), start })
+    }
+
+    /// A file of which only keys, dtypes (as in safetensors) and shapes are known. Its values are random, made when they
+    /// are read, so that a network of full size can be built, checked and run without a file.
+    #[cfg_attr(not(test), allow(dead_code))] // Lists of keys come from tests.
+    pub(crate) fn listed<'a>(
+        path: &Path,
+        list: impl IntoIterator<Item = (&'a str, &'a str, &'a [usize])>,
+    ) -> Result<WeightFile> {
+        let (mut entries, mut at) = (BTreeMap::new(), 0);
+        for (key, dtype, shape) in list {
+            let dtype = named(dtype).map_err(|what| Error::file(path, format!("tensor `{key}`: {what}")))?;
+            let bytes = dtype.size() * shape.iter().product::<usize>();
+            entries.insert(key.to_owned(), Entry { dtype, shape: shape.to_vec(), range: at..at + bytes });
+            at += bytes;
+        }
+        Ok(WeightFile { path: path.to_owned(), entries, metadata: HashMap::new(), data: None, start: 0 })
     }
 
     /// The file's bytes as they are on disk.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.data
+        self.data.as_deref().unwrap_or_default()
+    }
+
+    /// The bytes of a tensor; none if this is a mere list.
+    pub(super) fn bytes_of(&self, entry: &Entry) -> Option<&[u8]> {
+        Some(&self.data.as_deref()?[self.start + entry.range.start..self.start + entry.range.end])
     }
 
     /// The values of a tensor, widened or narrowed to f32. `None` for formats that are no weights.
     pub(crate) fn values(&self, entry: &Entry) -> Option<Vec<f32>> {
-        let bytes = &self.data[self.start + entry.range.start..self.start + entry.range.end];
-        fn widen<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
-            let mut out = vec![0f32; bytes.len() / N];
-            out.par_chunks_mut(1 << 16).zip(bytes.par_chunks(N << 16)).for_each(|(out, bytes)| {
-                for (out, bytes) in out.iter_mut().zip(bytes.chunks_exact(N)) {
-                    let mut raw = [0; N];
-                    raw.copy_from_slice(bytes);
-                    *out = f(raw);
-                }
-            });
-            out
-        }
-        match entry.dtype {
-            Dtype::F32 => Some(widen(bytes, f32::from_le_bytes)),
-            Dtype::F16 => Some(widen(bytes, |b| half::f16::from_le_bytes(b).to_f32())),
-            Dtype::Bf16 => Some(widen(bytes, |b| half::bf16::from_le_bytes(b).to_f32())),
-            Dtype::F64 => Some(widen(bytes, |b| f64::from_le_bytes(b) as f32)),
-            Dtype::Other(..) => None,
+        let mut values = vec![0f32; entry.shape.iter().product()];
+        let read = |first: usize, out: &mut [f32]| match self.read(entry, first, out) {
+            true => Ok(()),
+            false => Err(candle_core::Error::msg("no weight")),
+        };
+        ops::fill(&mut values, 1, read).ok()?;
+        Some(values)
+    }
+
+    /// The values of a tensor from value `first` on, as many as `out` takes; false for formats that are no weights.
+    pub(super) fn read(&self, entry: &Entry, first: usize, out: &mut [f32]) -> bool {
+        match self.bytes_of(entry) {
+            Some(bytes) => super::widen::widen(entry.dtype, bytes, first, out),
+            None if matches!(entry.dtype, Dtype::Other(..)) => false,
+            None => {
+                let width = ops::width(&entry.shape).max(1);
+                Random::new(&entry.shape, entry.range.start as u64).fill(first, width, out);
+                true
+            }
         }
     }
+
+    /// The tensor of a key as a source of weights, multiplied by the factor that scaled 8-bit files have beside it. The
+    /// error says what the tensor is instead.
+    pub(crate) fn source(self: &Arc<Self>, key: &str) -> Result<Arc<dyn Source>, String> {
+        let entry = self.entries.get(key).ok_or_else(|| format!("`{key}` is missing"))?;
+        if let Dtype::Other(name, _) = entry.dtype {
+            return Err(format!("`{key}`: expected floats, found {name}"));
+        }
+        let scale = match self.scale_of(key) {
+            None => None,
+            Some((scale_key, scale)) => {
+                let values = self.values(scale).unwrap_or_default();
+                let rows = entry.shape.first().copied().unwrap_or(1);
+                if values.len() != 1 && values.len() != rows {
+                    return Err(format!("`{scale_key}`: expected one factor or {rows}, found {:?}", scale.shape));
+                }
+                Some(values)
+            }
+        };
+        Ok(Arc::new(Mapped::new(self.clone(), entry.clone(), scale)))
+    }
+
+    /// The factors of a weight of 8 bits: ComfyUI writes `scale_weight`, newer files have `weight_scale`.
+    fn scale_of(&self, key: &str) -> Option<(String, &Entry)> {
+        let module = key.strip_suffix("weight")?;
+        SCALES.iter().find_map(|suffix| {
+            let key = format!("{module}{suffix}");
+            self.entries.get_key_value(&key).map(|(key, entry)| (key.clone(), entry))
+        })
+    }
+
+    /// Whether a key only says how other tensors are stored: a factor of an 8-bit weight that is in this file, a factor of
+    /// inputs (which are not narrowed here), or a mark that the file is scaled.
+    pub(crate) fn is_note(&self, key: &str) -> bool {
+        let (module, leaf) = key.rsplit_once('.').map_or(("", key), |(module, leaf)| (module, leaf));
+        if leaf == "scaled_fp8" {
+            return true;
+        }
+        let notes = SCALES.iter().chain(&["scale_input", "input_scale", "comfy_quant"]);
+        notes.into_iter().any(|note| *note == leaf) && self.entries.contains_key(&format!("{module}.weight"))
+    }
 }
+
+/// The last part of the keys that hold the factors of a `weight`.
+const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
 
 /// `.ckpt`, `.pt` and `.bin` files are zip archives of pickles, or bare pickles, whatever their name says.
 fn refuse_pickle(path: &Path, first: &[u8; 8]) -> Result<()> {
@@ -192,12 +267,7 @@ fn parse(header: &[u8], bytes: usize) -> Result<Header, String> {
 
 fn entry(value: &Value, bytes: usize) -> Result<Entry, String> {
     let dtype = value["dtype"].as_str().ok_or("it has no dtype")?;
-    let known = || DTYPES.iter().map(|d| d.0).collect::<Vec<_>>().join(", ");
-    let dtype = DTYPES
-        .iter()
-        .find(|(name, _)| *name == dtype)
-        .ok_or_else(|| format!("unknown dtype `{dtype}`; known are {}", known()))?
-        .1;
+    let dtype = named(dtype)?;
     let numbers = |key: &str| -> Result<Vec<usize>, String> {
         let list = value[key].as_array().ok_or_else(|| format!("it has no list `{key}`"))?;
         list.iter()
@@ -214,6 +284,12 @@ fn entry(value: &Value, bytes: usize) -> Result<Entry, String> {
         Some(size) if size == to - from => Ok(Entry { dtype, shape, range: from..to }),
         _ => Err(format!("shape {shape:?} of {dtype:?} does not take the {} bytes it is given", to - from)),
     }
+}
+
+fn named(dtype: &str) -> Result<Dtype, String> {
+    let known = || DTYPES.iter().map(|d| d.0).collect::<Vec<_>>().join(", ");
+    let found = DTYPES.iter().find(|(name, _)| *name == dtype);
+    Ok(found.ok_or_else(|| format!("unknown dtype `{dtype}`; known are {}", known()))?.1)
 }
 
 #[cfg(test)]
@@ -243,6 +319,45 @@ mod tests {
         let read = |name: &str| file.values(&file.entries[name]).unwrap();
         assert_eq!((read("a"), read("b"), read("c")), (vec![1.0, -2.0], vec![3.0], vec![0.5]));
         assert_eq!(file.metadata["x"], "y");
+    }
+
+    #[test]
+    fn scaled_8_bit_weights_are_widened_with_their_factor() {
+        let header = r#"{"a.weight":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[0,4]},
+            "a.scale_weight":{"dtype":"F32","shape":[],"data_offsets":[4,8]},
+            "b.weight":{"dtype":"F8_E5M2","shape":[2,1],"data_offsets":[8,10]},
+            "b.weight_scale":{"dtype":"F32","shape":[2,1],"data_offsets":[10,18]},
+            "scaled_fp8":{"dtype":"F8_E4M3","shape":[0],"data_offsets":[18,18]},
+            "c.scale_weight":{"dtype":"F16","shape":[],"data_offsets":[18,20]}}"#;
+        // 1, -2, the smallest subnormal 2^-9 and the largest value 448.
+        let mut data = vec![0x38, 0xc0, 0x01, 0x7e];
+        data.extend(0.5f32.to_le_bytes());
+        data.extend([0x3c, 0x40]);
+        data.extend([10f32.to_le_bytes(), 100f32.to_le_bytes()].concat());
+        data.extend([0, 0]);
+        let file = Arc::new(write("scaled.safetensors", header, &data).1.unwrap());
+        let read =
+            |key: &str| file.source(key).unwrap().tensor().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(read("a.weight"), [0.5f32, -1.0, 0.000_976_562_5, 224.0]);
+        assert_eq!(read("b.weight"), [10f32, 200.0]);
+        assert!(["a.scale_weight", "b.weight_scale", "scaled_fp8"].iter().all(|key| file.is_note(key)));
+        assert!(!file.is_note("a.weight") && !file.is_note("c.scale_weight"));
+        let stored = file.source("a.weight").unwrap().stored(&candle_core::Device::Cpu).unwrap();
+        assert_eq!(stored.values.dtype(), candle_core::DType::F8E4M3);
+        assert_eq!(stored.widened().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), read("a.weight"));
+    }
+
+    #[test]
+    fn listed_files_have_random_values_of_their_shape() {
+        let list = [("a.weight", "BF16", &[40, 30][..]), ("b", "F32", &[7]), ("n", "I64", &[1])];
+        let file = Arc::new(WeightFile::listed(Path::new("keys"), list).unwrap());
+        let a = file.source("a.weight").unwrap().tensor().unwrap();
+        assert_eq!(a.dims(), [40, 30]);
+        let mut row = vec![0.0; 30];
+        file.source("a.weight").unwrap().rows(11, &mut row).unwrap();
+        assert_eq!(row, a.get(11).unwrap().to_vec1::<f32>().unwrap());
+        assert_eq!(file.values(&file.entries["a.weight"]).unwrap()[330..360], row);
+        assert!(row.iter().any(|v| *v != 0.0) && file.source("n").is_err());
     }
 
     #[test]

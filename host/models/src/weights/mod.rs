@@ -1,9 +1,13 @@
-//! Tensors from safetensors files: opened safely, handed out by name, with all problems told at once.
+//! Tensors from safetensors files: opened safely, handed out by name, with all problems told at once, and read when they
+//! are needed.
 
 mod build;
 mod file;
+mod mapped;
 mod part;
+mod widen;
 
-pub(crate) use build::{Build, Norm};
+pub(crate) use build::Build;
 pub(crate) use file::{Entry, WeightFile};
-pub(crate) use part::{Entries, Part, Piece};
+#[allow(unused_imports)] // The text encoders use tables.
+pub(crate) use part::{Entries, Part, Piece, Table};

@@ -1,10 +1,13 @@
 //! The tensors of one network, under the names that the network uses.
 
-use super::file::{Entry, WeightFile};
+use super::file::WeightFile;
 use crate::error::{Error, Result};
+use crate::memory::Memory;
+use crate::ops::{Joined, Owned, Random, Shaped, Slice, Source, Transposed};
 use candle_core::{Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A tensor of a file, or some of its rows, as a part of a network's tensor.
@@ -27,56 +30,42 @@ impl Piece {
         Piece { file: file.clone(), key: key.to_owned(), rows: None, turned: false }
     }
 
-    fn entry(&self) -> Option<&Entry> {
-        self.file.entries.get(&self.key)
-    }
-
-    /// The shape of what is taken; none if the file has no such tensor or not so many rows.
-    fn shape(&self) -> Option<Vec<usize>> {
-        let mut shape = self.entry()?.shape.clone();
+    /// Its values, to be read when they are needed; the error says what it is instead.
+    fn source(&self) -> Result<Arc<dyn Source>, String> {
+        let mut source = self.file.source(&self.key)?;
+        let key = &self.key;
         if self.turned {
-            shape.reverse();
+            source = match source.shape() {
+                [_, _] => Arc::new(Transposed::new(source)),
+                shape => return Err(format!("`{key}`: expected a matrix, found {shape:?}")),
+            };
         }
         if let Some(rows) = &self.rows {
-            if rows.start > rows.end || rows.end > *shape.first()? {
-                return None;
-            }
-            shape[0] = rows.len();
+            source = match source.shape().first() {
+                Some(&all) if rows.start <= rows.end && rows.end <= all => Arc::new(Slice::new(source, rows.clone())),
+                _ => return Err(format!("`{key}`: expected at least {} rows, found {:?}", rows.end, source.shape())),
+            };
         }
-        Some(shape)
+        Ok(source)
     }
 
-    /// Its values in f32, row by row; none if they are no weights.
-    fn values(&self) -> Option<Vec<f32>> {
-        let entry = self.entry()?;
-        let mut values = self.file.values(entry)?;
-        if let (true, [rows, columns]) = (self.turned, entry.shape.as_slice()) {
-            values = (0..*columns)
-                .flat_map(|c| (0..*rows).map(move |r| (r, c)))
-                .map(|(r, c)| values[r * columns + c])
-                .collect();
-        }
-        if let Some(range) = &self.rows {
-            let all = self.shape()?;
-            let row: usize = all[1..].iter().product();
-            values = values[range.start * row..range.end * row].to_vec();
-        }
-        Some(values)
+    /// Whether the file's tensor is no weight but says how one is stored.
+    fn is_note(&self) -> bool {
+        self.file.is_note(&self.key)
     }
 }
 
-/// The shape of pieces below each other; none if they do not fit.
-fn stacked(pieces: &[Piece]) -> Option<Vec<usize>> {
-    let mut shapes = pieces.iter().map(Piece::shape);
-    let mut shape = shapes.next()??;
-    for next in shapes {
-        let next = next?;
-        if next.is_empty() || next.get(1..) != shape.get(1..) {
-            return None;
-        }
-        shape[0] += next[0];
+/// Pieces below each other; the error says why they do not fit.
+fn stacked(pieces: &[Piece]) -> Result<Arc<dyn Source>, String> {
+    let mut sources = pieces.iter().map(Piece::source).collect::<Result<Vec<_>, String>>()?;
+    if let [_] = sources[..] {
+        return sources.pop().ok_or_else(String::new);
     }
-    Some(shape)
+    let mut rests = sources.iter().map(|source| source.shape().get(1..));
+    match rests.next().flatten() {
+        Some(first) if rests.all(|rest| rest == Some(first)) => Ok(Arc::new(Joined::new(sources))),
+        _ => Err(format!("`{}`: expected rows of one length to join", keys(pieces))),
+    }
 }
 
 /// The tensors of one network out of one or more files. Asking for a tensor that is missing or has another shape is
@@ -86,66 +75,87 @@ pub(crate) struct Part {
     entries: Entries,
     used: BTreeSet<String>,
     problems: Vec<String>,
-    /// State of the generator, where there are no files.
+    /// Where there are no files: a seed for each tensor.
     random: Option<u64>,
+    pub(super) memory: Memory,
+    pub(super) device: Device,
 }
 
 impl Part {
     /// `place` names file and part for messages; `entries` maps the network's names to tensors of files.
     pub(crate) fn new(place: String, entries: Entries) -> Part {
-        Part { place, entries, used: BTreeSet::new(), problems: Vec::new(), random: None }
+        Part {
+            place,
+            entries,
+            used: BTreeSet::new(),
+            problems: Vec::new(),
+            random: None,
+            memory: Memory::unlimited(),
+            device: Device::Cpu,
+        }
     }
 
-    /// Every tensor that is asked for, evenly distributed within ±√(3 / fan-in), so that activations keep their size.
+    /// Every tensor that is asked for, evenly distributed within ±√(3 / fan-in), so that activations keep their size. The
+    /// values of layers are made when they are used.
     pub(crate) fn random(seed: u64) -> Part {
         let place = "random weights".to_owned();
-        Part { random: Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), ..Part::new(place, BTreeMap::new()) }
+        Part { random: Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), ..Part::new(place, Entries::new()) }
     }
 
-    /// The tensor as f32. Ones at the end of a shape may be missing or surplus, as with 1×1 convolutions that other
-    /// programs store as matrices. A tensor that is not there or does not fit is noted and replaced by zeros.
+    /// Tensors of which only names and shapes are known, to check a network against; their values are random.
+    #[cfg_attr(not(test), allow(dead_code))] // Lists of names come from tests.
+    pub(crate) fn shapes_only<'a>(
+        place: &str,
+        shapes: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<Part> {
+        let list = shapes.into_iter().map(|(name, shape)| (name, "F32", shape));
+        let file = Arc::new(WeightFile::listed(Path::new(place), list)?);
+        let entries = file.entries.keys().map(|key| (key.clone(), vec![Piece::whole(&file, key)])).collect();
+        Ok(Part::new(place.to_owned(), entries))
+    }
+
+    /// The same tensors for layers that keep their working copies within this budget and compute on this device.
+    pub(crate) fn within(self, memory: &Memory, device: &Device) -> Part {
+        Part { memory: memory.clone(), device: device.clone(), ..self }
+    }
+
+    /// The tensor as f32, in memory and on the part's device. See [`Part::source`].
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        if let Some(state) = &mut self.random {
-            let bound = (3.0 / shape[1..].iter().product::<usize>().max(1) as f32).sqrt();
-            let values = (0..shape.iter().product()).map(|_| {
-                // xorshift64 (Marsaglia 2003).
-                *state ^= *state << 13;
-                *state ^= *state >> 7;
-                *state ^= *state << 17;
-                ((*state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * bound
-            });
-            return Ok(Tensor::from_vec(values.collect::<Vec<f32>>(), shape, &Device::Cpu)?);
+        Ok(self.source(name, shape).tensor()?.to_device(&self.device)?)
+    }
+
+    /// The values of a small tensor.
+    pub(crate) fn values(&mut self, name: &str, shape: &[usize]) -> Result<Arc<[f32]>> {
+        Ok(self.source(name, shape).tensor()?.flatten_all()?.to_vec1::<f32>()?.into())
+    }
+
+    /// The tensor, to be read when it is needed. Ones at the end of a shape may be missing or surplus, as with 1×1
+    /// convolutions that other programs store as matrices. A tensor that is not there or does not fit is noted and
+    /// replaced by zeros.
+    pub(crate) fn source(&mut self, name: &str, shape: &[usize]) -> Arc<dyn Source> {
+        if let Some(seed) = &mut self.random {
+            *seed = seed.wrapping_add(1 << 40);
+            return Arc::new(Random::new(shape, *seed));
         }
         self.used.insert(name.to_owned());
-        let found = match self.entries.get(name) {
-            None => {
-                self.problems.push(format!("`{name}` is missing, expected shape {shape:?}"));
-                None
+        let problem = match self.entries.get(name).map(|pieces| (stacked(pieces), pieces)) {
+            None => format!("`{name}` is missing, expected shape {shape:?}"),
+            Some((Err(problem), _)) => problem,
+            Some((Ok(source), _)) if without_ones(source.shape()) == without_ones(shape) => {
+                return Shaped::of(source, shape);
             }
-            Some(pieces) => match stacked(pieces) {
-                Some(found) if without_ones(&found) == without_ones(shape) => {
-                    let values: Option<Vec<Vec<f32>>> = pieces.iter().map(Piece::values).collect();
-                    if values.is_none() {
-                        let dtypes: Vec<_> = pieces.iter().filter_map(|p| Some(p.entry()?.dtype)).collect();
-                        self.problems.push(format!("`{}`: expected floats, found {dtypes:?}", keys(pieces)));
-                    }
-                    values.map(|values| values.concat())
-                }
-                found => {
-                    let found = found.unwrap_or_default();
-                    self.problems.push(format!("`{}`: expected shape {shape:?}, found {found:?}", keys(pieces)));
-                    None
-                }
-            },
+            Some((Ok(source), pieces)) => {
+                format!("`{}`: expected shape {shape:?}, found {:?}", keys(pieces), source.shape())
+            }
         };
-        let values = found.unwrap_or_else(|| vec![0.0; shape.iter().product()]);
-        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+        self.problems.push(problem);
+        Arc::new(Zeros(shape.to_vec()))
     }
 
     /// Tells all problems at once: what was missing or misshapen, and what nobody asked for.
     pub(crate) fn finish(mut self, hint: &str) -> Result<()> {
         for (name, pieces) in &self.entries {
-            if !self.used.contains(name) {
+            if !self.used.contains(name) && !pieces.iter().all(Piece::is_note) {
                 let key = keys(pieces);
                 self.problems.push(format!("`{key}` is surplus: no layer of this network has that name"));
             }
@@ -158,9 +168,58 @@ impl Part {
     }
 }
 
-/// The keys of a tensor's pieces, for messages.
+/// In place of a tensor that is missing, until all problems are told.
+struct Zeros(Vec<usize>);
+
+impl Source for Zeros {
+    fn shape(&self) -> &[usize] {
+        &self.0
+    }
+
+    fn rows(&self, _: usize, out: &mut [f32]) -> candle_core::Result<()> {
+        out.fill(0.0);
+        Ok(())
+    }
+}
+
+/// A large table of which a few rows are used at a time, such as the states of a text encoder's tokens.
+pub(crate) struct Table {
+    source: Arc<dyn Source>,
+    device: Device,
+}
+
+#[allow(dead_code)] // The text encoders use it.
+impl Table {
+    /// Takes an f32 tensor (rows, width) on the CPU.
+    pub(crate) fn of(tensor: &Tensor) -> Result<Table> {
+        Ok(Table { source: Arc::new(Owned::new(tensor)?), device: Device::Cpu })
+    }
+
+    pub(super) fn new(source: Arc<dyn Source>, device: Device) -> Table {
+        Table { source, device }
+    }
+
+    /// Rows that it has.
+    pub(crate) fn len(&self) -> usize {
+        self.source.shape()[0]
+    }
+
+    /// These rows: (n, width). A row that it does not have is an error.
+    pub(crate) fn take(&self, rows: &[u32]) -> Result<Tensor> {
+        let width = self.source.shape()[1];
+        let mut values = vec![0f32; rows.len() * width];
+        for (out, &row) in values.chunks_exact_mut(width.max(1)).zip(rows) {
+            if row as usize >= self.len() {
+                return Err(Error::Unsupported(format!("row {row} of a table of {}", self.len())));
+            }
+            self.source.rows(row as usize, out)?;
+        }
+        Ok(Tensor::from_vec(values, (rows.len(), width), &Device::Cpu)?.to_device(&self.device)?)
+    }
+}
+
 fn keys(pieces: &[Piece]) -> String {
-    pieces.iter().map(|p| p.key.as_str()).collect::<Vec<_>>().join("`, `")
+    pieces.iter().map(|piece| piece.key.as_str()).collect::<Vec<_>>().join("` + `")
 }
 
 fn without_ones(shape: &[usize]) -> &[usize] {
@@ -178,35 +237,49 @@ fn without_ones(shape: &[usize]) -> &[usize] {
 mod tests {
     use super::*;
 
-    /// A file with the matrix `m` = [[0, 1], [2, 3], [4, 5]].
-    fn file() -> Arc<WeightFile> {
-        let folder = std::env::temp_dir().join(format!("anagama-pieces-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("m.safetensors");
-        let values: Vec<f32> = (0..6u8).map(f32::from).collect();
-        let m = Tensor::from_vec(values, (3, 2), &Device::Cpu).unwrap();
-        candle_core::safetensors::save(&std::collections::HashMap::from([("m", m)]), &path).unwrap();
-        Arc::new(WeightFile::open(&path).unwrap())
+    fn part() -> Part {
+        let shapes = [("a.weight", &[4, 3, 1, 1][..]), ("b", &[5]), ("c", &[2, 3])];
+        Part::shapes_only("a list", shapes).unwrap()
     }
 
     #[test]
-    fn rows_are_taken_turned_and_stacked() {
-        let file = file();
+    fn missing_misshapen_and_surplus_keys_are_told_together() {
+        let mut part = part();
+        assert_eq!(part.source("a.weight", &[4, 3]).shape(), [4, 3]);
+        assert_eq!(part.tensor("b", &[6]).unwrap().dims(), [6]);
+        assert_eq!(part.tensor("d", &[1]).unwrap().dims(), [1]);
+        let text = part.finish("").err().unwrap().to_string();
+        for expected in ["3 keys", "`b`: expected shape [6], found [5]", "`d` is missing", "`c` is surplus"] {
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn pieces_are_rows_of_tensors_stacked_and_turned() {
+        let whole = part().tensor("c", &[2, 3]).unwrap().to_vec2::<f32>().unwrap();
         let read = |pieces: Vec<Piece>, shape: &[usize]| {
             let mut part = Part::new("test".into(), Entries::from([("x".to_owned(), pieces)]));
-            let x = part.tensor("x", shape).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            part.finish("").unwrap();
-            x
+            let values = part.tensor("x", shape).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            (values, part.finish("").err().map(|e| e.to_string()).unwrap_or_default())
         };
-        let whole = Piece::whole(&file, "m");
-        let rows = |rows| Piece { rows: Some(rows), ..whole.clone() };
-        let turned = Piece { turned: true, ..whole.clone() };
-        assert_eq!(read(vec![rows(1..3)], &[2, 2]), [2.0, 3.0, 4.0, 5.0]);
-        assert_eq!(read(vec![turned.clone()], &[2, 3]), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
-        assert_eq!(read(vec![Piece { rows: Some(1..2), ..turned }], &[1, 3]), [1.0, 3.0, 5.0]);
-        assert_eq!(read(vec![rows(2..3), rows(0..1)], &[2, 2]), [4.0, 5.0, 0.0, 1.0]);
-        let mut part = Part::new("test".into(), Entries::from([("x".to_owned(), vec![rows(2..4)])]));
-        part.tensor("x", &[2, 2]).unwrap();
-        assert!(part.finish("").is_err());
+        let piece = part().entries["c"][0].clone();
+        let rows = |rows| Piece { rows: Some(rows), ..piece.clone() };
+        let (values, problem) = read(vec![rows(1..2), rows(0..1)], &[2, 3]);
+        assert_eq!((values, problem), ([whole[1].clone(), whole[0].clone()].concat(), String::new()));
+        let turned = Piece { turned: true, rows: Some(1..2), ..piece.clone() };
+        assert_eq!(read(vec![turned], &[1, 2]).0, [whole[0][1], whole[1][1]]);
+        assert!(read(vec![rows(1..3)], &[2, 3]).1.contains("`c`: expected at least 3 rows"));
+        let other = part().entries["b"][0].clone();
+        assert!(read(vec![piece, other], &[2, 3]).1.contains("`c` + `b`: expected rows of one length"));
+    }
+
+    #[test]
+    fn tables_give_rows_in_any_order() {
+        let mut part = part();
+        let whole = part.tensor("c", &[2, 3]).unwrap();
+        let table = Table::new(part.source("c", &[2, 3]), Device::Cpu);
+        let rows = table.take(&[1, 0, 1]).unwrap();
+        assert_eq!(rows.get(2).unwrap().to_vec1::<f32>().unwrap(), whole.get(1).unwrap().to_vec1::<f32>().unwrap());
+        assert!(table.take(&[2]).is_err());
     }
 }
