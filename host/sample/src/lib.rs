@@ -5,7 +5,9 @@
 //! away by [`NetworkDenoiser`]. Start there, then [`SAMPLERS`] and [`SCHEDULES`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod conventions;
 mod denoiser;
+mod inpaint;
 mod job;
 mod mix;
 mod noise;
@@ -14,10 +16,15 @@ mod samplers;
 mod schedules;
 mod sigmas;
 
+pub use conventions::{
+    CONVENTIONS, Convention, DIFFUSERS, DiffusersScheduler, NoiseRule, Noises, Options, Partial, Plan, Spacing, Spread,
+    Start, convention, flow_plan, flux_mu,
+};
 pub use denoiser::{Denoiser, NetworkDenoiser, Prediction, guide};
+pub use inpaint::Inpaint;
 pub use job::{keep_steps, list_of_sigmas};
 pub use mix::Mix;
 pub use noise::{BrownianTree, Engine, Generator, StepNoise, batch_noise, image_noise, indexed_noise};
 pub use samplers::{SAMPLERS, Sampler, StepInfo, sampler};
 pub use schedules::{SCHEDULES, Schedule, schedule};
-pub use sigmas::SigmaTable;
+pub use sigmas::{SigmaTable, TimeRule};

@@ -15,12 +15,23 @@ pub struct SigmaTable {
 }
 
 /// How a sigma becomes the time that the network is told.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Time {
-    /// The index of the nearest entry.
-    Index,
+    /// A place in the table.
+    Index(TimeRule),
     /// Flow matching: the sigma itself; `mu` is the shift's exponent.
     Flow { mu: f64 },
+}
+
+/// How a sigma becomes a timestep, which the program that a picture is to equal decides.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TimeRule {
+    /// The index of the entry whose logarithm is nearest (ComfyUI).
+    Nearest,
+    /// Between entries by their logarithms (A1111, k-diffusion).
+    Between,
+    /// The timestep that is listed with this very sigma, else between entries (diffusers). Pairs of sigma, timestep.
+    Listed(Vec<(f64, f64)>),
 }
 
 impl SigmaTable {
@@ -35,7 +46,7 @@ impl SigmaTable {
                 (sigma as f32, sigma.ln() as f32)
             })
             .unzip();
-        Self { sigmas, log_sigmas, time: Time::Index }
+        Self { sigmas, log_sigmas, time: Time::Index(TimeRule::Nearest) }
     }
 
     /// «scaled linear»: betas whose square roots are evenly spaced from √`start` to √`end`.
@@ -55,6 +66,24 @@ impl SigmaTable {
         Self::scaled_linear(0.00085, 0.012, 1000)
     }
 
+    /// The same betas stretched so that the last timestep is pure noise (Lin et al. 2023, arXiv:2305.08891, Algorithm 1).
+    /// Its sigma would be infinite; `floor` is the last ᾱ instead: 2⁻²⁴ in diffusers, 4.8973451890853435e-8 in ComfyUI.
+    pub fn zero_terminal_snr(&self, floor: f64) -> Self {
+        let roots: Vec<f64> = self.sigmas.iter().map(|&s| (1.0 / (1.0 + f64::from(s).powi(2))).sqrt()).collect();
+        let (Some(&first), Some(&last)) = (roots.first(), roots.last()) else { return self.clone() };
+        let scale = first / (first - last);
+        let (sigmas, log_sigmas) = roots
+            .iter()
+            .enumerate()
+            .map(|(i, root)| {
+                let bar = if i + 1 == roots.len() { floor } else { ((root - last) * scale).powi(2) };
+                let sigma = ((1.0 - bar) / bar).sqrt();
+                (sigma as f32, sigma.ln() as f32)
+            })
+            .unzip();
+        Self { sigmas, log_sigmas, time: self.time.clone() }
+    }
+
     /// Flow matching with a shift of exponent `mu` (Flux.1's default is 1.15), as a table of 10,000 entries.
     pub fn flow(mu: f64) -> Self {
         let sigmas: Vec<f32> = (1..=10_000).map(|i| shifted(mu, f64::from(i) / 10_000.0) as f32).collect();
@@ -70,7 +99,7 @@ impl SigmaTable {
     /// How noisy latents of this table are made.
     pub fn mix(&self) -> Mix {
         match self.time {
-            Time::Index => Mix::Added,
+            Time::Index(_) => Mix::Added,
             // The sigma 1/10000 of the way down, as ComfyUI takes it (`offset_first_sigma_for_snr`).
             Time::Flow { .. } => Mix::Flow { below_one: self.at_percent(1e-4) },
         }
@@ -104,11 +133,27 @@ impl SigmaTable {
         self.sigmas.last().copied().unwrap_or(0.0).into()
     }
 
-    /// The time of a noise level: the index of the entry whose logarithm is nearest (ComfyUI's rule).
-    pub fn timestep(&self, sigma: f64) -> f64 {
-        if let Time::Flow { .. } = self.time {
-            return sigma;
+    /// The same table, with another rule for timesteps. A flow has none, its time is the sigma.
+    pub fn with_times(mut self, rule: TimeRule) -> Self {
+        if let Time::Index(_) = self.time {
+            self.time = Time::Index(rule);
         }
+        self
+    }
+
+    /// The time of a noise level that the network is told.
+    pub fn timestep(&self, sigma: f64) -> f64 {
+        match &self.time {
+            Time::Flow { .. } => sigma,
+            Time::Index(TimeRule::Nearest) => self.nearest(sigma),
+            Time::Index(TimeRule::Between) => self.between(sigma),
+            Time::Index(TimeRule::Listed(list)) => {
+                list.iter().find(|(s, _)| *s == sigma).map_or_else(|| self.between(sigma), |(_, time)| *time)
+            }
+        }
+    }
+
+    fn nearest(&self, sigma: f64) -> f64 {
         let log_sigma = (sigma as f32).ln();
         let after = self.log_sigmas.partition_point(|&s| s < log_sigma);
         let nearest = match (after.checked_sub(1), self.log_sigmas.get(after)) {
@@ -117,6 +162,25 @@ impl SigmaTable {
             _ => after,
         };
         nearest as f64
+    }
+
+    /// Between entries, by logarithms (k-diffusion, `DiscreteSchedule.sigma_to_t`).
+    fn between(&self, sigma: f64) -> f64 {
+        let log = |i: usize| f64::from(self.sigmas[i]).ln();
+        let last = self.sigmas.len() - 1;
+        let low = self.sigmas.partition_point(|&s| f64::from(s) <= sigma).saturating_sub(1).min(last.saturating_sub(1));
+        if last == 0 {
+            return 0.0;
+        }
+        let w = (sigma.max(1e-10).ln() - log(low)) / (log(low + 1) - log(low));
+        low as f64 + w.clamp(0.0, 1.0)
+    }
+
+    /// The noise level of a time, between entries on a straight line (numpy's `interp`, diffusers).
+    pub fn sigma_on_a_line(&self, timestep: f64) -> f64 {
+        let t = timestep.clamp(0.0, self.sigmas.len().saturating_sub(1) as f64);
+        let (low, high, w) = (t.floor() as usize, t.ceil() as usize, t.fract());
+        (1.0 - w) * f64::from(self.sigmas[low]) + w * f64::from(self.sigmas[high])
     }
 
     /// The noise level of a time, between entries by their logarithms.

@@ -10,19 +10,26 @@ pub(super) const LMS: Sampler = Sampler {
     name: "lms",
     source: "k-diffusion, sample_lms: Adams-Bashforth over uneven steps, order 4",
     discard_penultimate: false,
-    run: lms,
+    run: |walk, x| lms(walk, x, true),
+};
+
+pub(crate) const LMS_TO_THE_END: Sampler = Sampler {
+    name: "lms_to_the_end",
+    source: "lms with its last step, to sigma 0, like the others; diffusers, LMSDiscreteScheduler",
+    discard_penultimate: false,
+    run: |walk, x| lms(walk, x, false),
 };
 
 const ORDER: usize = 4;
 
-fn lms(walk: &mut Walk<'_>, mut x: Tensor) -> Result<Tensor> {
+fn lms(walk: &mut Walk<'_>, mut x: Tensor, end_in_guess: bool) -> Result<Tensor> {
     // Newest first.
     let mut slopes = VecDeque::with_capacity(ORDER + 1);
     for (step, sigma, next) in walk.steps() {
         let denoised = walk.guess(step, &x)?;
         slopes.push_front(slope(&x, &denoised, sigma)?);
         slopes.truncate(ORDER);
-        x = if next == 0.0 {
+        x = if next == 0.0 && end_in_guess {
             denoised
         } else {
             let weights = (0..slopes.len()).map(|j| weight(&walk.sigmas, step, j, slopes.len()));

@@ -3,11 +3,13 @@
 mod ddim;
 mod ddpm;
 mod deis;
+mod deis_log_rho;
 mod dpm_2;
 mod dpm_2_ancestral;
 mod dpmpp_2m;
 mod dpmpp_2m_cfg_pp;
 mod dpmpp_2m_sde;
+mod dpmpp_2s;
 mod dpmpp_2s_ancestral;
 mod dpmpp_3m_sde;
 mod dpmpp_sde;
@@ -26,6 +28,11 @@ mod plms;
 mod res_multistep;
 mod seeds;
 mod uni_pc;
+
+pub(crate) use deis_log_rho::DEIS_LOG_RHO;
+pub(crate) use dpmpp_2s::DPMPP_2S;
+pub(crate) use lms::LMS_TO_THE_END;
+pub(crate) use uni_pc::UNI_PC_2;
 
 use crate::{Denoiser, Mix, StepNoise};
 use anyhow::{Context, Result, bail};

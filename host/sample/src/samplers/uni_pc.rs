@@ -18,6 +18,13 @@ pub(super) const UNI_PC_BH2: Sampler = Sampler {
     run: |walk, x| uni_pc(walk, x, 3, |h| (-h).exp_m1()),
 };
 
+pub(crate) const UNI_PC_2: Sampler = Sampler {
+    name: "uni_pc_2",
+    source: "Zhao et al. 2023 (arXiv:2302.04867), UniPC-2 with B₂, to sigma 0; diffusers, UniPCMultistepScheduler",
+    discard_penultimate: false,
+    run: |walk, x| predict_and_correct(walk, x, 2, |h| (-h).exp_m1()),
+};
+
 /// ComfyUI ends its walk at 0.001 instead of 0, where λ is infinite. It works with 1 − ᾱ in float32, in which
 /// 0.001 becomes this.
 const ALMOST_ZERO: f64 = 1.0 / 1024.0;
@@ -31,12 +38,7 @@ fn uni_pc(walk: &mut Walk<'_>, x: Tensor, order: usize, b: fn(f64) -> f64) -> Re
 }
 
 /// `b`: the function B of the step's length h in λ = −ln σ.
-pub(super) fn predict_and_correct(
-    walk: &mut Walk<'_>,
-    mut x: Tensor,
-    order: usize,
-    b: fn(f64) -> f64,
-) -> Result<Tensor> {
+fn predict_and_correct(walk: &mut Walk<'_>, mut x: Tensor, order: usize, b: fn(f64) -> f64) -> Result<Tensor> {
     let steps = walk.sigmas.len() - 1;
     // Guesses with their sigmas, newest first.
     let mut past: Vec<(Tensor, f64)> = Vec::with_capacity(order + 1);

@@ -18,6 +18,11 @@ fn beta(table: &SigmaTable, steps: usize) -> Vec<f64> {
     to_zero(entries.into_iter().map(|i| f64::from(table.sigmas()[i])))
 }
 
+/// The value below which the share `p` of the distribution lies, both from 0 to 1.
+pub(crate) fn beta_quantiles(p: f64) -> f64 {
+    Quantiles::new().at(p)
+}
+
 /// The inverse of the distribution, which is symmetric: only its lower half is worked with.
 struct Quantiles {
     half: f64,

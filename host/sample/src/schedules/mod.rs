@@ -10,6 +10,8 @@ mod normal;
 mod sgm_uniform;
 mod simple;
 
+pub(crate) use beta::beta_quantiles;
+
 use crate::SigmaTable;
 use anyhow::{Context, Result};
 

@@ -2,36 +2,14 @@
 //! another folder of the same layout can be given in `ANAGAMA_REFERENCE`.
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{DType, Device, Tensor};
+mod diffusers;
+mod files;
+
+use candle_core::Tensor;
+use files::{close, file, values};
 use sample::rng::{Philox, TorchCpu};
 use sample::{Denoiser, Mix, SAMPLERS, SCHEDULES, Schedule, SigmaTable, StepNoise, list_of_sigmas, sampler};
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
-
-fn file(name: &str) -> Option<BTreeMap<String, Tensor>> {
-    let root = std::env::var_os("ANAGAMA_REFERENCE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference")));
-    let path = root.join(name);
-    if !path.is_file() {
-        println!("SKIPPED: {name}: no such file in {}", root.display());
-        return None;
-    }
-    let tensors: HashMap<_, _> = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
-    Some(tensors.into_iter().collect())
-}
-
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-#[track_caller]
-fn close(name: &str, found: &[f64], expected: &[f64], absolute: f64, relative: f64) {
-    assert_eq!(found.len(), expected.len(), "{name}: length");
-    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        assert!((f - e).abs() <= absolute + relative * e.abs(), "{name}[{i}]: expected {e}, found {f}");
-    }
-}
+use std::collections::BTreeMap;
 
 fn to_f64(values: impl IntoIterator<Item = f32>) -> Vec<f64> {
     values.into_iter().map(f64::from).collect()
@@ -77,18 +55,6 @@ fn schedule_case(name: &str) -> Option<(SigmaTable, &str, usize, f64)> {
         flux => SigmaTable::flow(flux.strip_prefix("flux")?.parse().ok()?),
     };
     Some((table, rule, steps.parse().ok()?, denoise))
-}
-
-#[test]
-fn sd_tables_equal_diffusers() {
-    let Some(cases) = file("schedules/diffusers.safetensors") else { return };
-    let Some(bar) = cases.get("alphas_cumprod") else {
-        println!("SKIPPED: alphas_cumprod: not in schedules/diffusers.safetensors");
-        return;
-    };
-    // diffusers multiplies in float32, so errors of 1000 roundings add up.
-    let expected: Vec<f64> = values(bar).iter().map(|a| ((1.0 - a) / a).sqrt()).collect();
-    close("sigmas", &to_f64(SigmaTable::sd15().sigmas().iter().copied()), &expected, 0.0, 3e-5);
 }
 
 /// The reference's denoiser of a known form, for each way of mixing noise in.
