@@ -2,7 +2,7 @@
 
 use super::FluxConfig;
 use crate::error::Result;
-use crate::layers::{LayerId, Layers};
+use crate::layers::{LayerId, Layers, NormId};
 use crate::ops::{self, Mask, Rotation};
 use crate::weights::Build;
 use candle_core::Tensor;
@@ -13,8 +13,8 @@ pub(super) const EPS: f32 = 1e-6;
 
 /// What normalises queries and keys, a head at a time.
 struct QueryKeyNorm {
-    query: Arc<[f32]>,
-    key: Arc<[f32]>,
+    query: NormId,
+    key: NormId,
 }
 
 /// The layers of one stream of a double block.
@@ -69,8 +69,8 @@ impl Pass<'_> {
         let (b, n, _) = qkv.dims3()?;
         let FluxConfig { hidden, heads, .. } = *self.config;
         let part = |i: usize| qkv.narrow(2, i * hidden, hidden)?.contiguous()?.reshape((b, n, heads, hidden / heads));
-        let q = ops::rms_norm(&part(0)?, &norm.query, EPS)?;
-        let k = ops::rms_norm(&part(1)?, &norm.key, EPS)?;
+        let q = ops::rms_norm(&part(0)?, &self.layers.norm(norm.query).weight, EPS)?;
+        let k = ops::rms_norm(&part(1)?, &self.layers.norm(norm.key).weight, EPS)?;
         Ok([q, k, part(2)?])
     }
 
@@ -86,11 +86,11 @@ impl Pass<'_> {
 
 impl QueryKeyNorm {
     fn build(b: &mut Build<'_>, path: &str, config: &FluxConfig) -> Result<QueryKeyNorm> {
-        let mut scale = |name: &str| -> Result<Arc<[f32]>> {
-            let head = config.hidden / config.heads;
-            Ok(b.tensor(&format!("{path}.{name}.scale"), &[head])?.to_vec1::<f32>()?.into())
+        let mut norm = |name: &str| {
+            let path = format!("{path}.{name}");
+            b.rms_norm_named(&path, &format!("{path}.scale"), config.hidden / config.heads)
         };
-        Ok(QueryKeyNorm { query: scale("query_norm")?, key: scale("key_norm")? })
+        Ok(QueryKeyNorm { query: norm("query_norm")?, key: norm("key_norm")? })
     }
 }
 

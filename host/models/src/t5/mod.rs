@@ -8,10 +8,10 @@ use crate::adapter::{Adapter, NormTarget, Target};
 use crate::config::Json;
 use crate::error::{Error, Result};
 use crate::family::Shapes;
-use crate::layers::{LayerId, Layers};
+use crate::layers::{LayerId, Layers, NormId};
 use crate::ops;
 use crate::patch::{How, Patched};
-use crate::weights::{Build, Part};
+use crate::weights::{Build, Part, Table};
 use candle_core::{D, DType, Device, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -119,15 +119,15 @@ pub struct T5Encoder {
 struct Net {
     config: T5Config,
     /// (vocabulary, width)
-    tokens: Tensor,
+    tokens: Table,
     /// (buckets, heads)
     distances: Tensor,
     blocks: Vec<Block>,
-    norm: Arc<[f32]>,
+    norm: NormId,
 }
 
 struct Block {
-    norms: [Arc<[f32]>; 2],
+    norms: [NormId; 2],
     q: LayerId,
     k: LayerId,
     v: LayerId,
@@ -182,8 +182,7 @@ impl T5Encoder {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
             return Err(Error::Tokens(format!("token {id} is outside of the vocabulary of {vocabulary}")));
         }
-        let ids = Tensor::from_slice(ids, ids.len(), self.net.tokens.device())?;
-        Ok(self.net.tokens.index_select(&ids, 0)?)
+        self.net.tokens.take(ids)
     }
 
     /// The states of token ids (b, n), behind the final norm: (b, n, width). Padding is seen like any other token, as in
@@ -218,7 +217,7 @@ impl T5Encoder {
         for block in &self.net.blocks {
             x = block.forward(&self.layers, &x, &bias, config)?;
         }
-        Ok(ops::rms_norm(&x, &self.net.norm, config.eps as f32)?)
+        Ok(ops::rms_norm(&x, &self.layers.norm(self.net.norm).weight, config.eps as f32)?)
     }
 
     /// What is added to the scores for the distance between query and key, (1, heads, n, n).
@@ -246,11 +245,8 @@ impl T5Encoder {
         }
         let mut b = Build::new(part, "");
         let (d, inner) = (config.width, config.head * config.heads);
-        let tokens = b.tensor("shared.weight", &[config.vocabulary, d])?;
+        let tokens = b.table("shared.weight", config.vocabulary, d);
         let distances = b.tensor(&format!("{}.weight", bias_path()), &[config.buckets, config.heads])?;
-        let norm = |b: &mut Build<'_>, path: &str| -> Result<Arc<[f32]>> {
-            Ok(b.tensor(&format!("{path}.weight"), &[d])?.to_vec1::<f32>()?.into())
-        };
         let mut blocks = Vec::new();
         for i in 0..config.layers {
             let (own, feed) = (format!("encoder.block.{i}.layer.0"), format!("encoder.block.{i}.layer.1"));
@@ -262,10 +258,10 @@ impl T5Encoder {
                 gate: b.matrix(&format!("{feed}.DenseReluDense.wi_0"), d, config.mlp)?,
                 value: b.matrix(&format!("{feed}.DenseReluDense.wi_1"), d, config.mlp)?,
                 down: b.matrix(&format!("{feed}.DenseReluDense.wo"), config.mlp, d)?,
-                norms: [norm(&mut b, &format!("{own}.layer_norm"))?, norm(&mut b, &format!("{feed}.layer_norm"))?],
+                norms: [b.rms_norm(&format!("{own}.layer_norm"), d)?, b.rms_norm(&format!("{feed}.layer_norm"), d)?],
             });
         }
-        let norm = norm(&mut b, "encoder.final_layer_norm")?;
+        let norm = b.rms_norm("encoder.final_layer_norm", d)?;
         let layers = b.layers;
         let net = Arc::new(Net { config, tokens, distances, blocks, norm });
         Ok(T5Encoder { net, layers, tokenizer: Arc::new(tokenizer) })
@@ -290,7 +286,7 @@ impl T5Config {
 
 impl Block {
     fn forward(&self, layers: &Layers, x: &Tensor, bias: &Tensor, config: &T5Config) -> Result<Tensor> {
-        let norm = |i: usize, x: &Tensor| ops::rms_norm(x, &self.norms[i], config.eps as f32);
+        let norm = |i: usize, x: &Tensor| ops::rms_norm(x, &layers.norm(self.norms[i]).weight, config.eps as f32);
         let (b, n, _) = x.dims3()?;
         let y = norm(0, x)?;
         // (b, heads, n, head)

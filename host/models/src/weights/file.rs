@@ -1,5 +1,6 @@
-//! One safetensors file, mapped into memory after its header has been checked.
+//! One weight file, mapped into memory after its header has been checked: safetensors, or llama.cpp's GGUF.
 
+use super::gguf;
 use super::mapped::Mapped;
 use crate::error::{Error, Result};
 use crate::ops::{self, Random, Source};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 /// Headers above this are refused; that of a real checkpoint has under 1 MB.
 const HEADER_LIMIT: u64 = 64 << 20;
 
-/// A safetensors file whose header is consistent with itself and with the file's size.
+/// A file whose header is consistent with itself and with the file's size.
 pub(crate) struct WeightFile {
     pub(crate) path: PathBuf,
     pub(crate) entries: BTreeMap<String, Entry>,
@@ -31,7 +32,7 @@ pub(crate) struct WeightFile {
 pub(crate) struct Entry {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
-    range: Range<usize>,
+    pub(super) range: Range<usize>,
 }
 
 /// The number formats that weights come in.
@@ -45,6 +46,8 @@ pub(crate) enum Dtype {
     F8E4M3,
     /// 5 bits of exponent, 2 of mantissa: the upper half of an f16.
     F8E5M2,
+    /// Blocks of few bits with a factor each, of a GGUF file.
+    Block(&'static gguf::Block),
     /// Integers: known, counted, but no weights of the networks here.
     Other(&'static str, usize),
 }
@@ -68,12 +71,14 @@ const DTYPES: &[(&str, Dtype)] = &[
 ];
 
 impl Dtype {
-    fn size(self) -> usize {
+    /// Bytes of one value; 0 where these are not whole.
+    pub(super) fn size(self) -> usize {
         match self {
             Dtype::F32 => 4,
             Dtype::F16 | Dtype::Bf16 => 2,
             Dtype::F64 => 8,
             Dtype::F8E4M3 | Dtype::F8E5M2 => 1,
+            Dtype::Block(_) => 0,
             Dtype::Other(_, size) => size,
         }
     }
@@ -90,6 +95,12 @@ impl WeightFile {
         }
         file.read_exact(&mut first).map_err(Error::io(path))?;
         refuse_pickle(path, &first)?;
+        if first.starts_with(gguf::MAGIC) {
+            let data = map(path, &file, size)?;
+            let (entries, metadata, start) =
+                gguf::parse(&data).map_err(|what| Error::file(path, format!("lying header of GGUF: {what}")))?;
+            return Ok(WeightFile { path: path.to_owned(), entries, metadata, data: Some(data), start });
+        }
         let length = u64::from_le_bytes(first);
         if length > HEADER_LIMIT || length > size - 8 {
             return Err(Error::file(
@@ -105,12 +116,7 @@ impl WeightFile {
         let start = 8 + length as usize;
         let (entries, metadata) =
             parse(&header, size as usize - start).map_err(|what| Error::file(path, format!("lying header: {what}")))?;
-        // SAFETY: a mapped file that another process shortens or writes to would be undefined; weights are files that
-        // are read and replaced whole, and every ML program maps them.
-        let data = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
-        if data.len() as u64 != size {
-            return Err(Error::file(path, "the file changed while it was opened; try again"));
-        }
+        let data = map(path, &file, size)?;
         Ok(WeightFile { path: path.to_owned(), entries, metadata, data: Some(data), start })
     }
 
@@ -205,6 +211,16 @@ impl WeightFile {
         let notes = SCALES.iter().chain(&["scale_input", "input_scale", "comfy_quant"]);
         notes.into_iter().any(|note| *note == leaf) && self.entries.contains_key(&format!("{module}.weight"))
     }
+}
+
+fn map(path: &Path, file: &fs::File, size: u64) -> Result<memmap2::Mmap> {
+    // SAFETY: a mapped file that another process shortens or writes to would be undefined; weights are files that are read
+    // and replaced whole, and every ML program maps them.
+    let data = unsafe { memmap2::Mmap::map(file) }.map_err(Error::io(path))?;
+    if data.len() as u64 != size {
+        return Err(Error::file(path, "the file changed while it was opened; try again"));
+    }
+    Ok(data)
 }
 
 /// The last part of the keys that hold the factors of a `weight`.

@@ -12,6 +12,7 @@ pub(super) fn widen(dtype: Dtype, bytes: &[u8], first: usize, out: &mut [f32]) -
         Dtype::F64 => each(bytes, first, out, |b| f64::from_le_bytes(b) as f32),
         Dtype::F8E4M3 => each(bytes, first, out, |[b]: [u8; 1]| F8E4M3[b as usize]),
         Dtype::F8E5M2 => each(bytes, first, out, |[b]: [u8; 1]| f16::from_bits(u16::from(b) << 8).to_f32()),
+        Dtype::Block(block) => return block.widen(bytes, first, out).is_ok(),
         Dtype::Other(..) => return false,
     }
     true
