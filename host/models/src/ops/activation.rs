@@ -1,33 +1,47 @@
 //! Elementwise activations and the gated GELU of the transformer's feed-forward, each one pass forward and one back.
 
 use super::math;
+use super::portable;
 use super::simd::simd;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 /// x·sigmoid(x).
 pub fn silu(x: &Tensor) -> Result<Tensor> {
+    if portable::takes(x) {
+        return x.silu();
+    }
     x.contiguous()?.apply_op1(Activation { name: "silu", value: silu_loop, slope: silu_slope_loop })
 }
 
 /// x·Φ(x), the exact GELU.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    if portable::takes(x) {
+        return x.gelu_erf();
+    }
     x.contiguous()?.apply_op1(Activation { name: "gelu", value: gelu_loop, slope: gelu_slope_loop })
 }
 
 /// The approximate GELU with a hyperbolic tangent, of T5 (`gelu_new`) and Flux.
 pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    if portable::takes(x) {
+        return x.gelu();
+    }
     x.contiguous()?.apply_op1(Activation { name: "gelu-tanh", value: gelu_tanh_loop, slope: gelu_tanh_slope_loop })
 }
 
 /// x·sigmoid(1.702 x), the GELU of OpenAI's CLIP.
 pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
+    if portable::takes(x) {
+        return portable::quick_gelu(x);
+    }
     x.contiguous()?.apply_op1(Activation { name: "quick-gelu", value: quick_gelu_loop, slope: quick_gelu_slope_loop })
 }
 
 /// `a · gelu(gate)` for `x` (…, 2f) = [a, gate] → (…, f) (Shazeer 2020, arXiv:2002.05202; halves as in diffusers).
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
     match x.dims().last() {
+        Some(&width) if width > 0 && width % 2 == 0 && portable::takes(x) => portable::geglu(x),
         Some(&width) if width > 0 && width % 2 == 0 => x.contiguous()?.apply_op1(Geglu { half: width / 2 }),
         _ => bail!("expected an even last dimension, found {:?}", x.shape()),
     }

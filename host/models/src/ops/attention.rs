@@ -4,6 +4,7 @@
 
 use super::gemm::{Output, Packed, Product, Right, Stretch};
 use super::math;
+use super::portable;
 use super::simd::simd;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
@@ -24,6 +25,9 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Mask) -
     let ((b, n, width), (kb, m, kw)) = (q.dims3()?, k.dims3()?);
     if heads == 0 || width % heads != 0 || (kb, kw) != (b, width) || v.dims() != k.dims() || m == 0 {
         bail!("attention with {heads} heads does not fit q {:?}, k {:?}, v {:?}", q.shape(), k.shape(), v.shape());
+    }
+    if portable::takes(q) {
+        return portable::attention(q, k, v, heads, mask);
     }
     let shape = Dims { b, n, m, heads, d: width / heads, mask };
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Attention { shape, logs: OnceLock::new() })

@@ -3,6 +3,7 @@
 
 use super::frozen::Frozen;
 use super::gemm::{Output, Product, Right, Stretch, multiply_transposed};
+use super::portable;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;
@@ -31,6 +32,9 @@ pub fn conv2d_frozen(x: &Tensor, layer: &Arc<Frozen>, window: Window) -> Result<
     if geometry.is_linear() {
         return super::linear_frozen(x, layer);
     }
+    if portable::takes(x) {
+        return portable::conv2d_frozen(x, layer, window);
+    }
     x.contiguous()?.apply_op1(FrozenConv { layer: layer.clone(), geometry })
 }
 
@@ -38,6 +42,9 @@ pub fn conv2d_frozen(x: &Tensor, layer: &Arc<Frozen>, window: Window) -> Result<
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, window: Window) -> Result<Tensor> {
     let (out, inp, kh, kw) = weight.dims4()?;
     let geometry = Geometry::new(x.dims(), (kh, kw), inp, out, window)?;
+    if portable::takes(x) {
+        return portable::conv2d(x, weight, bias, window);
+    }
     let y = x.contiguous()?.apply_op2(&weight.contiguous()?, TrainableConv { geometry })?;
     match bias {
         Some(bias) => y.broadcast_add(bias),

@@ -5,12 +5,14 @@ use super::gemm::Packed;
 use super::source::{Owned, Source, Stored};
 use crate::memory::{Memory, weight_id};
 use candle_core::{Device, Result, Tensor, bail};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The frozen weight and bias of a linear or convolution layer.
 pub struct Frozen {
     weight: Arc<Weight>,
     bias: Option<Arc<[f32]>>,
+    /// The bias where the layer computes, if that is not the CPU.
+    bias_there: OnceLock<Tensor>,
 }
 
 /// A weight without its bias, shared by layers that differ in the bias only.
@@ -61,7 +63,7 @@ impl Frozen {
         }
         let (memory, device) = (memory.clone(), device.clone());
         let weight = Weight { out, inp, kernel, source, memory, device, id: weight_id() };
-        Ok(Frozen { weight: Arc::new(weight), bias })
+        Ok(Frozen { weight: Arc::new(weight), bias, bias_there: OnceLock::new() })
     }
 
     /// Output features.
@@ -107,7 +109,7 @@ impl Frozen {
         if bias.as_ref().is_some_and(|bias| bias.len() != self.out()) {
             bail!("expected a bias of {} values", self.out());
         }
-        Ok(Frozen { weight: self.weight.clone(), bias })
+        Ok(Frozen { weight: self.weight.clone(), bias, bias_there: OnceLock::new() })
     }
 
     /// The bias, if the layer has one.
@@ -137,14 +139,24 @@ impl Frozen {
         })
     }
 
-    /// The weight on the layer's device, in the width it is stored in.
-    #[allow(dead_code)] // Until the portable operations.
-    pub(super) fn stored(&self) -> Result<Arc<Stored>> {
+    /// The weight in its shape and in f32 on the layer's device. There it is kept in the width it is stored in, and widened
+    /// for each use.
+    pub(super) fn widened(&self) -> Result<Tensor> {
         let weight = &*self.weight;
-        weight.memory.get((weight.id, DEVICE), || {
-            let stored = weight.source.stored(&weight.device)?;
+        let stored = weight.memory.get((weight.id, DEVICE), || {
+            let stored: Stored = weight.source.stored(&weight.device)?;
             let bytes = stored.values.elem_count() * stored.values.dtype().size_in_bytes();
             Ok((stored, bytes))
-        })
+        })?;
+        stored.widened()
+    }
+
+    /// The bias on the layer's device.
+    pub(super) fn bias_on_device(&self) -> Result<Option<&Tensor>> {
+        let Some(bias) = &self.bias else { return Ok(None) };
+        if self.bias_there.get().is_none() {
+            let _ = self.bias_there.set(Tensor::new(&**bias, &self.weight.device)?);
+        }
+        Ok(self.bias_there.get())
     }
 }

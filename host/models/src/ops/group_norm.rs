@@ -2,6 +2,7 @@
 //! the same pass, and frozen weight and bias.
 
 use super::math;
+use super::portable;
 use super::simd::simd;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -26,6 +27,9 @@ pub fn group_norm(
         || c == 0
     {
         bail!("expected an input (b, …, {c}) for {groups} groups, found {:?}", x.shape());
+    }
+    if portable::takes(x) {
+        return portable::group_norm(x, groups, weight, bias, eps, silu);
     }
     let op = GroupNorm { groups, weight: weight.clone(), bias: bias.clone(), eps, silu, statistics: OnceLock::new() };
     x.contiguous()?.apply_op1(op)

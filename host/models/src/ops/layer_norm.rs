@@ -1,5 +1,6 @@
 //! Layer normalisation over the last dimension (Ba et al. 2016, arXiv:1607.06450), with frozen weight and bias.
 
+use super::portable;
 use super::simd::simd;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -10,6 +11,9 @@ pub fn layer_norm(x: &Tensor, weight: &Arc<[f32]>, bias: &Arc<[f32]>, eps: f32) 
     let c = weight.len();
     if x.dims().last() != Some(&c) || bias.len() != c || c == 0 {
         bail!("expected an input (…, {c}) of a layer norm, found {:?}", x.shape());
+    }
+    if portable::takes(x) {
+        return portable::layer_norm(x, weight, bias, eps);
     }
     x.contiguous()?.apply_op1(LayerNorm { weight: weight.clone(), bias: bias.clone(), eps })
 }

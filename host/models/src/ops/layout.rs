@@ -1,5 +1,6 @@
 //! Moving values around: channels first and last, joining channels, adding a value per channel.
 
+use super::portable;
 use super::simd::simd;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -22,6 +23,9 @@ pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if rows != other || c == 0 || d == 0 {
         bail!("expected images of one size, found {:?} and {:?}", a.shape(), b.shape());
     }
+    if portable::takes(a) {
+        return Tensor::cat(&[a, b], a.rank() - 1)?.contiguous();
+    }
     a.contiguous()?.apply_op2(&b.contiguous()?, Concat { widths: (c, d) })
 }
 
@@ -30,6 +34,9 @@ pub fn add_channels(x: &Tensor, t: &Tensor) -> Result<Tensor> {
     let (b, c) = t.dims2()?;
     if x.rank() < 2 || x.dim(0)? != b || x.dims().last() != Some(&c) || c == 0 {
         bail!("expected an input ({b}, …, {c}), found {:?}", x.shape());
+    }
+    if portable::takes(x) {
+        return portable::add_channels(x, t);
     }
     x.contiguous()?.apply_op2(&t.contiguous()?, AddChannels)
 }

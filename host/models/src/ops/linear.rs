@@ -2,6 +2,7 @@
 
 use super::frozen::Frozen;
 use super::gemm::{Output, Packed, Product, Right, Stretch, multiply, multiply_transposed};
+use super::portable;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::sync::{Arc, OnceLock};
@@ -9,6 +10,9 @@ use std::sync::{Arc, OnceLock};
 /// `x (…, in) · weightᵀ + bias` → (…, out); the layer gets no gradient.
 pub fn linear_frozen(x: &Tensor, layer: &Arc<Frozen>) -> Result<Tensor> {
     check(x, layer)?;
+    if portable::takes(x) {
+        return portable::linear_frozen(x, layer);
+    }
     x.contiguous()?.apply_op1(FrozenLinear { layer: layer.clone() })
 }
 
@@ -28,12 +32,18 @@ pub fn linear_lora(x: &Tensor, layer: &Arc<Frozen>, down: &Tensor, up: &Tensor, 
             up.shape()
         );
     }
+    if portable::takes(x) {
+        return portable::linear_lora(x, layer, &down, &up, scale);
+    }
     let op = LoraLinear { layer: layer.clone(), scale: scale as f32, through: OnceLock::new() };
     x.contiguous()?.apply_op3(&down, &up, op)
 }
 
 /// `x (…, in) · weightᵀ + bias` for a weight (out, in) that may be trained.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    if portable::takes(x) {
+        return portable::linear(x, weight, bias);
+    }
     let y = x.contiguous()?.apply_op2(&weight.contiguous()?, TrainableLinear)?;
     match bias {
         Some(bias) => y.broadcast_add(bias),

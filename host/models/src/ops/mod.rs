@@ -1,4 +1,5 @@
-//! Tensor operations of the networks, each with its backward pass, on f32 tensors on the CPU.
+//! Tensor operations of the networks, each with its backward pass, on f32 tensors: kernels on the CPU, compositions of
+//! candle's operations elsewhere.
 //!
 //! Images are channels-last here, (b, h, w, c), and tokens (b, n, c): a 1×1 convolution is then a [`linear`] layer, and
 //! every matrix product reads its inputs where they lie. Weights in a [`Frozen`] get no gradient.
@@ -15,6 +16,7 @@ mod layout;
 mod linear;
 mod math;
 mod modulate;
+mod portable;
 mod resample;
 mod rms_norm;
 mod rope;

@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 pub fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     check(x, scale)?;
     check(x, shift)?;
-    if !x.device().is_cpu() {
+    if super::portable::takes(x) {
         return x.broadcast_mul(&(scale.unsqueeze(1)? + 1.0)?)?.broadcast_add(&shift.unsqueeze(1)?);
     }
     x.contiguous()?.apply_op3(&scale.contiguous()?, &shift.contiguous()?, Modulate)
@@ -21,7 +21,7 @@ pub fn add_gated(x: &Tensor, y: &Tensor, gate: &Tensor) -> Result<Tensor> {
     if x.dims() != y.dims() {
         bail!("expected {:?} to add, found {:?}", x.shape(), y.shape());
     }
-    if !x.device().is_cpu() {
+    if super::portable::takes(x) {
         return x + y.broadcast_mul(&gate.unsqueeze(1)?)?;
     }
     x.contiguous()?.apply_op3(&y.contiguous()?, &gate.contiguous()?, AddGated)

@@ -1,5 +1,6 @@
 //! Nearest-neighbour upsampling of channels-last images.
 
+use super::portable;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
@@ -8,6 +9,9 @@ pub fn upsample_nearest(x: &Tensor, height: usize, width: usize) -> Result<Tenso
     let (_, h, w, _) = x.dims4()?;
     if h == 0 || w == 0 || height < h || width < w {
         bail!("cannot enlarge {h}×{w} to {height}×{width}");
+    }
+    if portable::takes(x) {
+        return portable::upsample_nearest(x, height, width);
     }
     x.contiguous()?.apply_op1(Nearest { height, width })
 }

@@ -12,7 +12,7 @@ pub fn rms_norm(x: &Tensor, weight: &Arc<[f32]>, eps: f32) -> Result<Tensor> {
     if x.dims().last() != Some(&c) || c == 0 {
         bail!("expected an input (…, {c}) of a root mean square norm, found {:?}", x.shape());
     }
-    if !x.device().is_cpu() {
+    if super::portable::takes(x) {
         let weight = Tensor::new(&**weight, x.device())?;
         let size = (x.sqr()?.mean_keepdim(x.rank() - 1)? + f64::from(eps))?.sqrt()?;
         return x.broadcast_div(&size)?.broadcast_mul(&weight);

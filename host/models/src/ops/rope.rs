@@ -48,7 +48,7 @@ pub fn rope(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
     if (n, d) != (rotation.positions, 2 * rotation.half) || d == 0 {
         bail!("expected (b, {}, heads, {}) to rotate, found {:?}", rotation.positions, 2 * rotation.half, x.shape());
     }
-    if !x.device().is_cpu() {
+    if super::portable::takes(x) {
         return rotation.composed(x);
     }
     x.contiguous()?.apply_op1(Rope(rotation.clone()))

@@ -46,7 +46,6 @@ pub struct Stored {
 
 impl Stored {
     /// The values as f32.
-    #[allow(dead_code)] // Until the portable operations.
     pub(crate) fn widened(&self) -> Result<Tensor> {
         let wide = self.values.to_dtype(DType::F32)?;
         match &self.scale {
