@@ -58,6 +58,9 @@ pub enum Error {
     /// A text could not be cut into tokens.
     #[error("{0}")]
     Tokens(String),
+    /// A prompt cannot be read as it is written.
+    #[error("{0}")]
+    Prompt(String),
     /// Something asked of this crate is not possible.
     #[error("{0}")]
     Unsupported(String),

@@ -12,6 +12,7 @@ mod error;
 mod family;
 #[allow(dead_code)] // The family is not listed yet.
 mod flux;
+mod interpolate;
 mod layers;
 mod ldm;
 mod load;
@@ -22,6 +23,7 @@ mod patch;
 mod resnet;
 #[allow(dead_code)] // The family is not listed yet.
 mod t5;
+mod tiled;
 mod unet;
 mod vae;
 mod weights;
@@ -31,9 +33,11 @@ pub use clip::{Activation, TextConfig, TextEncoder, TextOutput, Tokenizer, Token
 pub use error::{Error, Result};
 pub use family::{Betas, FAMILIES, Family, Latent, Prediction};
 pub use flux::{DEFAULT_GUIDANCE, Flux, FluxCondition, FluxConfig};
+pub use interpolate::{INTERPOLATIONS, Interpolation, interpolation};
 pub use load::{Loaded, Options, Seen, load, load_with, look_at};
 pub use memory::Memory;
 pub use patch::{How, Patch, Patched};
 pub use t5::{T5_MIN_LENGTH, T5Config, T5Encoder, T5Tokenizer};
+pub use tiled::Tiling;
 pub use unet::{UNet, UNetConfig};
 pub use vae::{Vae, VaeConfig};

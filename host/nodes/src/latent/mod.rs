@@ -1,11 +1,39 @@
-//! Latents: empty ones, and the way to and from pictures.
+//! Latents: empty ones, changed ones, and the way to and from pictures.
 
+mod batch;
 mod empty_latent_image;
+mod empty_sd3_latent_image;
+mod latent_batch;
+mod latent_composite;
+mod latent_crop;
+mod latent_flip;
+mod latent_from_batch;
+mod latent_rotate;
+mod latent_upscale;
+mod latent_upscale_by;
+mod repeat_latent_batch;
+mod set_latent_noise_mask;
 mod vae_decode;
 mod vae_encode;
+#[cfg(test)]
+mod tests;
 
 use crate::Make;
 use engine::node;
 
-pub(crate) const NODES: &[Make] =
-    &[node::<empty_latent_image::EmptyLatentImage>, node::<vae_decode::VAEDecode>, node::<vae_encode::VAEEncode>];
+pub(crate) const NODES: &[Make] = &[
+    node::<empty_latent_image::EmptyLatentImage>,
+    node::<empty_sd3_latent_image::EmptySD3LatentImage>,
+    node::<vae_decode::VAEDecode>,
+    node::<vae_encode::VAEEncode>,
+    node::<latent_upscale::LatentUpscale>,
+    node::<latent_upscale_by::LatentUpscaleBy>,
+    node::<latent_from_batch::LatentFromBatch>,
+    node::<repeat_latent_batch::RepeatLatentBatch>,
+    node::<latent_batch::LatentBatch>,
+    node::<latent_flip::LatentFlip>,
+    node::<latent_rotate::LatentRotate>,
+    node::<latent_crop::LatentCrop>,
+    node::<latent_composite::LatentComposite>,
+    node::<set_latent_noise_mask::SetLatentNoiseMask>,
+];

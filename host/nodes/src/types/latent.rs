@@ -19,6 +19,12 @@ impl Latent {
         Self { samples, noise_mask: None, batch_index: None }
     }
 
+    /// For each picture the number whose noise it gets.
+    pub fn numbers(&self) -> candle_core::Result<Vec<usize>> {
+        let count = self.samples.dim(0)?;
+        Ok(self.batch_index.clone().filter(|n| n.len() == count).unwrap_or_else(|| (0..count).collect()))
+    }
+
     /// The same mask and numbers with other samples.
     pub fn with(&self, samples: Tensor) -> Self {
         Self { samples, ..self.clone() }
