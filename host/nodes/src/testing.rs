@@ -60,7 +60,7 @@ pub(crate) fn prompt(ctx: &Context, clip: &Arc<Clip>, text: &str) -> Arc<Conditi
 
 pub(crate) fn decode(ctx: &Context, vae: &Arc<VaeModel>, latent: &Arc<Latent>) -> Vec<Image> {
     let outputs = run(ctx, "VAEDecode", vec![("vae", value(vae)), ("samples", value(latent))]).unwrap();
-    output::<ImageBatch>(&outputs, 0).0.clone()
+    output::<ImageBatch>(&outputs, 0).images().to_vec()
 }
 
 /// The largest difference of any two bytes.

@@ -132,7 +132,7 @@ mod tests {
                 .to_vec(),
             settings: json!({ "cfg": 4.5 }),
         };
-        let images = Value::List(vec![Value::object(ImageBatch(vec![picture(7), picture(8)]))]);
+        let images = Value::List(vec![Value::object(ImageBatch::new(vec![picture(7), picture(8)]))]);
         let values = vec![Value::object(grid.clone()), images, Value::Data(json!(u64::MAX))];
         let outputs = Outputs { values, ui: [("text".to_owned(), json!("x"))].into_iter().collect() };
         cache.put("s", &spec(3), &outputs).unwrap();
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(*object.get::<Grid>().unwrap(), grid);
         let Value::List(list) = &back.values[1] else { panic!() };
         let Value::Object(object) = &list[0] else { panic!() };
-        assert_eq!(object.get::<ImageBatch>().unwrap().0[1], picture(8));
+        assert_eq!(object.get::<ImageBatch>().unwrap().images()[1], picture(8));
         assert!(matches!(&back.values[2], Value::Data(v) if *v == json!(u64::MAX)));
         assert!(cache.get("other", &spec(3)).unwrap().is_none());
     }
@@ -152,7 +152,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(dir.path()).unwrap());
         let cache = result_cache(store.clone());
-        let outputs = Outputs { values: vec![Value::object(ImageBatch(vec![picture(7)]))], ..Outputs::default() };
+        let outputs = Outputs { values: vec![Value::object(ImageBatch::new(vec![picture(7)]))], ..Outputs::default() };
         cache.put("s", &spec(1), &outputs).unwrap();
         for blob in std::fs::read_dir(dir.path().join("blobs")).unwrap().flatten() {
             for file in std::fs::read_dir(blob.path()).unwrap().flatten() {

@@ -3,6 +3,7 @@
 use super::Codec;
 use crate::types::{CellFacts, Checkpoints, Choice, Grid, ImageBatch, Scores};
 use anyhow::{Context as _, bail};
+use candle_core::{Device, Tensor};
 use data::{Dataset, DecodeLimits, Digest, Image, Store};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,13 @@ struct Pack {
     lengths: Vec<usize>,
 }
 
+/// Exact values of pictures (3, h, w), f32 in little endian.
+#[derive(Serialize, Deserialize)]
+struct Exact {
+    sha256: Digest,
+    shapes: Vec<(usize, usize, usize)>,
+}
+
 fn pack<'a>(images: impl Iterator<Item = &'a Image>, store: &Store) -> anyhow::Result<Pack> {
     let mut bytes = Vec::new();
     let mut lengths = Vec::new();
@@ -104,11 +112,37 @@ fn unpack(pack: &Pack, store: &Store) -> anyhow::Result<Vec<Image>> {
 
 fn images(object: &Object, store: &Store) -> anyhow::Result<Json> {
     let batch = open::<ImageBatch>(object)?;
-    Ok(serde_json::to_value(pack(batch.0.iter(), store)?)?)
+    let mut stored = serde_json::to_value(pack(batch.images().iter(), store)?)?;
+    // The 8-bit pictures follow from the exact values, and are kept beside them for readers of the store.
+    if let Some(exact) = batch.exact() {
+        let mut bytes = Vec::new();
+        let mut shapes = Vec::with_capacity(exact.len());
+        for picture in exact {
+            shapes.push(picture.dims3()?);
+            bytes.extend(picture.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes));
+        }
+        stored["exact"] = serde_json::to_value(Exact { sha256: store.put_blob(&bytes)?, shapes })?;
+    }
+    Ok(stored)
 }
 
 fn from_images(json: Json, store: &Store) -> anyhow::Result<Object> {
-    wrap(ImageBatch(unpack(&serde_json::from_value(json)?, store)?))
+    let Some(exact) = json.get("exact") else {
+        return wrap(ImageBatch::new(unpack(&serde_json::from_value(json)?, store)?));
+    };
+    let Exact { sha256, shapes } = serde_json::from_value(exact.clone())?;
+    let bytes = store.read_blob(&sha256)?;
+    let mut values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let mut pictures = Vec::with_capacity(shapes.len());
+    for shape in shapes {
+        let count = shape.0 * shape.1 * shape.2;
+        let picture: Vec<f32> = values.by_ref().take(count).collect();
+        if picture.len() != count {
+            bail!("the file of exact pictures is too short");
+        }
+        pictures.push(Tensor::from_vec(picture, shape, &Device::Cpu)?);
+    }
+    wrap(ImageBatch::from_pixels(pictures)?)
 }
 
 fn grid(object: &Object, store: &Store) -> anyhow::Result<Json> {

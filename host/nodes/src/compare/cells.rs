@@ -2,9 +2,9 @@
 
 use super::lists::Prompt;
 use crate::conditioning::encode;
-use crate::image::from_tensor;
+use crate::latent::decode;
 use crate::sampling::{Guidance, Start, Walk, same_length};
-use crate::types::{Clip, Model, VaeModel};
+use crate::types::{Clip, ImageBatch, Model, VaeModel};
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 use data::Image;
@@ -79,7 +79,7 @@ pub(super) fn make(
         let latents = settings.walk.go(ctx, model, &guidance, start, (count.done, count.total))?;
         count.done += settings.walk.steps as u64;
         ctx.check_cancelled()?;
-        images.extend(from_tensor(&vae.vae.decode(&latents)?)?);
+        images.extend_from_slice(ImageBatch::from_pixels(decode(vae, &latents)?)?.images());
     }
     Ok(images)
 }

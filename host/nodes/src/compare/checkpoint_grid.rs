@@ -115,7 +115,7 @@ impl TypedNode for CheckpointGrid {
         }
         let grid = asked.grid(&self, cells);
         let image = draw(&grid)?.image;
-        Ok((Arc::new(grid), Arc::new(ImageBatch(vec![image]))))
+        Ok((Arc::new(grid), Arc::new(ImageBatch::new(vec![image]))))
     }
 }
 

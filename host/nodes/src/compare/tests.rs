@@ -82,7 +82,7 @@ fn a_cell_equals_a_sampler_with_its_seed() {
     assert_eq!(grid.rows, ["step 50", "step 100"]);
     assert_eq!(grid.cols, ["no LoRA", "strength 0.5", "strength 1"]);
     assert_eq!(grid.cells.len(), 2 + 2 * 2 * 2);
-    assert_eq!(drawn.0.len(), 1);
+    assert_eq!(drawn.images().len(), 1);
 
     let mut changes = Vec::new();
     for strength in [0.0, 0.5, 1.0] {

@@ -1,6 +1,4 @@
 use crate::types::ImageBatch;
-use anyhow::{Result, bail};
-use data::Image;
 use engine::{Context, TypedNode};
 use spec::Inputs;
 use std::sync::Arc;
@@ -11,11 +9,9 @@ pub(crate) struct ImageRotate {
     /// The pictures.
     image: Arc<ImageBatch>,
     /// How far.
-    #[input(default = "none", options = TURNS)]
+    #[input(default = "none", options = ["none", "90 degrees", "180 degrees", "270 degrees"])]
     rotation: String,
 }
-
-const TURNS: [&str; 4] = ["none", "90 degrees", "180 degrees", "270 degrees"];
 
 impl TypedNode for ImageRotate {
     const ID: &'static str = "ImageRotate";
@@ -24,47 +20,16 @@ impl TypedNode for ImageRotate {
     const STRICT: bool = false;
     type Output = Arc<ImageBatch>;
 
-    fn run(self, _: &Context) -> Result<Self::Output> {
-        let Some(turns) = TURNS.iter().position(|t| *t == self.rotation) else {
-            bail!("unknown rotation `{}`", self.rotation);
-        };
-        let turned = self.image.0.iter().map(|image| {
-            let mut image = image.clone();
-            for _ in 0..turns {
-                image = quarter(&image)?;
-            }
-            Ok(image)
-        });
-        Ok(Arc::new(ImageBatch(turned.collect::<Result<_>>()?)))
-    }
-}
-
-/// A quarter clockwise: the left column, from below, becomes the top row.
-fn quarter(image: &Image) -> Result<Image> {
-    let (w, h, n) = (image.width as usize, image.height as usize, image.format.channels());
-    let mut pixels = Vec::with_capacity(image.pixels.len());
-    for x in 0..w {
-        for y in (0..h).rev() {
-            let at = (y * w + x) * n;
-            pixels.extend_from_slice(&image.pixels[at..at + n]);
-        }
-    }
-    let turned = Image::new(image.height, image.width, image.format, pixels)?;
-    Ok(Image { metadata: image.metadata.clone(), ..turned })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use data::PixelFormat;
-
-    #[test]
-    fn turns_clockwise() {
-        // 1 2 3      4 1
-        // 4 5 6  →   5 2
-        //            6 3
-        let image = Image::new(3, 2, PixelFormat::L8, vec![1, 2, 3, 4, 5, 6]).unwrap();
-        let turned = quarter(&image).unwrap();
-        assert_eq!((turned.width, turned.height, &turned.pixels[..]), (2, 3, &[4, 1, 5, 2, 6, 3][..]));
+    fn run(self, _: &Context) -> anyhow::Result<Self::Output> {
+        self.image
+            .each(|picture| {
+                Ok(match self.rotation.as_str() {
+                    "90 degrees" => picture.transpose(2, 3)?.contiguous()?.flip(&[3])?,
+                    "180 degrees" => picture.flip(&[2, 3])?,
+                    "270 degrees" => picture.transpose(2, 3)?.contiguous()?.flip(&[2])?,
+                    _ => picture,
+                })
+            })
+            .map(Arc::new)
     }
 }

@@ -1,6 +1,5 @@
+use super::resize::{way, way_names};
 use crate::types::ImageBatch;
-use anyhow::{Result, bail};
-use data::{Filter, Fit, Image, ResizeSpec};
 use engine::{Context, TypedNode};
 use spec::Inputs;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ pub(crate) struct ImageScale {
     /// The pictures.
     image: Arc<ImageBatch>,
     /// How neighbouring pixels are mixed.
-    #[input(default = "lanczos", options = METHODS.iter().map(|m| m.0))]
+    #[input(default = "nearest-exact", options = way_names())]
     upscale_method: String,
     /// New width in pixels; 0 keeps the shape.
     #[input(default = 512, range = 0..=16384)]
@@ -24,42 +23,35 @@ pub(crate) struct ImageScale {
     crop: String,
 }
 
-const METHODS: [(&str, Filter); 5] = [
-    ("nearest-exact", Filter::Nearest),
-    ("bilinear", Filter::Triangle),
-    ("area", Filter::Area),
-    ("bicubic", Filter::CatmullRom),
-    ("lanczos", Filter::Lanczos3),
-];
-
 impl TypedNode for ImageScale {
     const ID: &'static str = "ImageScale";
-    const CATEGORY: &'static str = "image";
+    const CATEGORY: &'static str = "image/upscaling";
     const DISPLAY_NAME: &'static str = "Upscale Image";
     const STRICT: bool = false;
     type Output = Arc<ImageBatch>;
 
-    fn run(self, ctx: &Context) -> Result<Self::Output> {
-        let Some((_, filter)) = METHODS.iter().find(|m| m.0 == self.upscale_method) else {
-            bail!("unknown method `{}`", self.upscale_method);
-        };
-        let fit = if self.crop == "center" { Fit::Cover } else { Fit::Stretch };
-        let resized = self.image.0.iter().map(|image| {
-            ctx.check_cancelled()?;
-            let Some((width, height)) = size(image, self.width, self.height) else { return Ok(image.clone()) };
-            Ok(image.resize(&ResizeSpec { width, height, fit, filter: *filter, pad_color: 0 })?)
-        });
-        Ok(Arc::new(ImageBatch(resized.collect::<Result<_>>()?)))
+    fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
+        let way = way(&self.upscale_method)?;
+        self.image
+            .each(|picture| {
+                ctx.check_cancelled()?;
+                let (_, _, h, w) = picture.dims4()?;
+                match size((w, h), self.width as usize, self.height as usize) {
+                    None => Ok(picture),
+                    Some((width, height)) => way.resize(&picture, height, width, self.crop == "center"),
+                }
+            })
+            .map(Arc::new)
     }
 }
 
 /// The new size; a side of 0 follows from the other. None if both are.
-fn size(image: &Image, width: u32, height: u32) -> Option<(u32, u32)> {
-    let follow = |n: u32, of: u32, to: u32| ((f64::from(n) * f64::from(to) / f64::from(of)).round() as u32).max(1);
+fn size((w, h): (usize, usize), width: usize, height: usize) -> Option<(usize, usize)> {
+    let follow = |n: usize, of: usize, to: usize| ((n * to) as f64 / of as f64).round_ties_even().max(1.0) as usize;
     match (width, height) {
         (0, 0) => None,
-        (0, h) => Some((follow(image.width, image.height, h), h)),
-        (w, 0) => Some((w, follow(image.height, image.width, w))),
+        (0, height) => Some((follow(w, h, height), height)),
+        (width, 0) => Some((width, follow(h, w, width))),
         both => Some(both),
     }
 }
@@ -67,14 +59,12 @@ fn size(image: &Image, width: u32, height: u32) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use data::PixelFormat;
 
     #[test]
     fn a_side_of_zero_keeps_the_shape() {
-        let image = Image::new(4, 2, PixelFormat::L8, vec![0; 8]).unwrap();
-        assert_eq!(size(&image, 0, 0), None);
-        assert_eq!(size(&image, 0, 3), Some((6, 3)));
-        assert_eq!(size(&image, 6, 0), Some((6, 3)));
-        assert_eq!(size(&image, 5, 5), Some((5, 5)));
+        assert_eq!(size((4, 2), 0, 0), None);
+        assert_eq!(size((4, 2), 0, 3), Some((6, 3)));
+        assert_eq!(size((4, 2), 6, 0), Some((6, 3)));
+        assert_eq!(size((4, 2), 5, 5), Some((5, 5)));
     }
 }

@@ -1,21 +1,49 @@
-//! Pictures: reading, writing, changing.
+//! Pictures and masks: reading, writing, changing.
 
+mod empty_image;
+mod feather_mask;
+mod grow_mask;
+mod image_batch;
+mod image_invert;
+mod image_pad_for_outpaint;
 mod image_rotate;
 mod image_scale;
+mod image_scale_by;
+mod image_scale_to_total_pixels;
+mod image_to_mask;
+mod invert_mask;
 mod load_image;
-mod pixels;
+mod load_image_mask;
+mod mask_to_image;
 mod preview_image;
+mod resize;
 mod save_image;
+mod solid_mask;
+#[cfg(test)]
+mod tests;
 
 use crate::Make;
 use engine::node;
-pub(crate) use pixels::{from_tensor, to_tensor};
+pub(crate) use resize::{resize, same_size};
 pub(crate) use save_image::with_workflow;
 
 pub(crate) const NODES: &[Make] = &[
     node::<load_image::LoadImage>,
+    node::<load_image_mask::LoadImageMask>,
     node::<save_image::SaveImage>,
     node::<preview_image::PreviewImage>,
+    node::<empty_image::EmptyImage>,
     node::<image_scale::ImageScale>,
+    node::<image_scale_by::ImageScaleBy>,
+    node::<image_scale_to_total_pixels::ImageScaleToTotalPixels>,
     node::<image_rotate::ImageRotate>,
+    node::<image_invert::ImageInvert>,
+    node::<image_batch::ImageBatchNode>,
+    node::<image_pad_for_outpaint::ImagePadForOutpaint>,
+    node::<image_to_mask::ImageToMask>,
+    node::<mask_to_image::MaskToImage>,
+    node::<solid_mask::SolidMask>,
+    node::<invert_mask::InvertMask>,
+    node::<grow_mask::GrowMask>,
+    node::<feather_mask::FeatherMask>,
 ];

@@ -20,7 +20,7 @@ impl TypedNode for PreviewImage {
     type Output = ();
 
     fn run(self, ctx: &Context) -> anyhow::Result<()> {
-        for image in &self.images.0 {
+        for image in self.images.images() {
             ctx.preview(image.encode(Codec::Png, 100)?);
         }
         Ok(())

@@ -38,7 +38,7 @@ impl TypedNode for SaveImage {
         let mut ui = WithUi::new(());
         let mut shown = Vec::new();
         let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
-        for image in &self.images.0 {
+        for image in self.images.images() {
             let prefix = self
                 .filename_prefix
                 .replace("%width%", &image.width.to_string())

@@ -1,7 +1,7 @@
 use super::batch::repeat_to;
 use crate::types::Latent;
-use candle_core::Tensor;
 use anyhow::bail;
+use candle_core::Tensor;
 use engine::{Context, TypedNode};
 use spec::Inputs;
 use std::sync::Arc;

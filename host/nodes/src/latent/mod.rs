@@ -11,21 +11,30 @@ mod latent_from_batch;
 mod latent_rotate;
 mod latent_upscale;
 mod latent_upscale_by;
+mod pixels;
 mod repeat_latent_batch;
 mod set_latent_noise_mask;
-mod vae_decode;
-mod vae_encode;
 #[cfg(test)]
 mod tests;
+mod vae_decode;
+mod vae_decode_tiled;
+mod vae_encode;
+mod vae_encode_for_inpaint;
+mod vae_encode_tiled;
 
 use crate::Make;
 use engine::node;
+pub(crate) use pixels::decode;
 
 pub(crate) const NODES: &[Make] = &[
     node::<empty_latent_image::EmptyLatentImage>,
     node::<empty_sd3_latent_image::EmptySD3LatentImage>,
     node::<vae_decode::VAEDecode>,
     node::<vae_encode::VAEEncode>,
+    node::<vae_decode_tiled::VAEDecodeTiled>,
+    node::<vae_encode_tiled::VAEEncodeTiled>,
+    node::<vae_encode_for_inpaint::VAEEncodeForInpaint>,
+    node::<set_latent_noise_mask::SetLatentNoiseMask>,
     node::<latent_upscale::LatentUpscale>,
     node::<latent_upscale_by::LatentUpscaleBy>,
     node::<latent_from_batch::LatentFromBatch>,
@@ -35,5 +44,4 @@ pub(crate) const NODES: &[Make] = &[
     node::<latent_rotate::LatentRotate>,
     node::<latent_crop::LatentCrop>,
     node::<latent_composite::LatentComposite>,
-    node::<set_latent_noise_mask::SetLatentNoiseMask>,
 ];

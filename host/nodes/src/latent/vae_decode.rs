@@ -1,4 +1,4 @@
-use crate::image::from_tensor;
+use super::pixels::decode;
 use crate::types::{ImageBatch, Latent, VaeModel};
 use engine::{Context, TypedNode};
 use spec::Inputs;
@@ -23,13 +23,13 @@ impl TypedNode for VAEDecode {
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
         let count = self.samples.samples.dim(0)?;
-        let mut images = Vec::with_capacity(count);
+        let mut pictures = Vec::with_capacity(count);
         // One by one: an autoencoder needs more memory for a picture than the network that made it.
         for i in 0..count {
             ctx.check_cancelled()?;
-            images.extend(from_tensor(&self.vae.vae.decode(&self.samples.samples.narrow(0, i, 1)?)?)?);
+            pictures.extend(decode(&self.vae, &self.samples.samples.narrow(0, i, 1)?)?);
             ctx.progress(i as u64 + 1, count as u64, "decoding");
         }
-        Ok(Arc::new(ImageBatch(images)))
+        Ok(Arc::new(ImageBatch::from_pixels(pictures)?))
     }
 }

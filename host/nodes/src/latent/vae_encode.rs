@@ -1,9 +1,8 @@
+use super::pixels::{crop, encode};
 use crate::Host;
-use crate::image::to_tensor;
+use crate::image::same_size;
 use crate::types::{ImageBatch, Latent, VaeModel};
-use anyhow::bail;
 use candle_core::Tensor;
-use data::{Image, Rect};
 use engine::{Context, TypedNode};
 use spec::Inputs;
 use std::sync::Arc;
@@ -25,37 +24,15 @@ impl TypedNode for VAEEncode {
     type Output = Arc<Latent>;
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
-        let images = &self.pixels.0;
-        let Some(first) = images.first() else { bail!("no pictures to encode") };
-        if let Some(other) = images.iter().find(|i| (i.width, i.height) != (first.width, first.height)) {
-            bail!(
-                "expected pictures of one size, found {}×{} and {}×{}; use ImageScale first",
-                first.width,
-                first.height,
-                other.width,
-                other.height
-            );
-        }
-        let factor = self.vae.vae.config().factor() as u32;
-        let device = &ctx.services::<Host>().device;
-        let mut latents = Vec::with_capacity(images.len());
-        for (i, image) in images.iter().enumerate() {
+        let pixels = crop(&same_size(&self.pixels)?, self.vae.vae.config().factor())?
+            .to_device(&ctx.services::<Host>().device)?;
+        let count = pixels.dim(0)?;
+        let mut latents = Vec::with_capacity(count);
+        for i in 0..count {
             ctx.check_cancelled()?;
-            let pixels = to_tensor(&crop(image, factor)?, device)?;
-            let (mean, _) = self.vae.vae.encode(&pixels)?;
-            latents.push(self.vae.vae.scale(&mean)?);
-            ctx.progress(i as u64 + 1, images.len() as u64, "encoding");
+            latents.push(encode(&self.vae, &pixels.narrow(0, i, 1)?)?);
+            ctx.progress(i as u64 + 1, count as u64, "encoding");
         }
         Ok(Arc::new(Latent::new(Tensor::cat(&latents, 0)?)))
     }
-}
-
-/// The centre of the picture, with sides that `factor` divides.
-fn crop(image: &Image, factor: u32) -> anyhow::Result<Image> {
-    let (width, height) = (image.width / factor * factor, image.height / factor * factor);
-    if width == 0 || height == 0 {
-        bail!("{}×{} is too small: both sides must be at least {factor}", image.width, image.height);
-    }
-    let area = Rect { x: (image.width - width) / 2, y: (image.height - height) / 2, width, height };
-    Ok(image.crop(area)?)
 }

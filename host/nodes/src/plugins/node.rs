@@ -59,7 +59,7 @@ fn open(value: &Value) -> anyhow::Result<Vec<NodeValue>> {
     match value {
         Value::Data(json) => Ok(vec![plain(json)]),
         Value::Object(object) => Ok(match object.get::<ImageBatch>() {
-            Some(batch) => batch.0.iter().cloned().map(NodeValue::Image).collect(),
+            Some(batch) => batch.images().iter().cloned().map(NodeValue::Image).collect(),
             None => vec![NodeValue::Handle(object.clone())],
         }),
         Value::List(_) => bail!("expected a value or a list of values, found a list of lists"),
@@ -75,7 +75,7 @@ fn close(value: NodeValue, socket: &Socket) -> anyhow::Result<Value> {
         NodeValue::Text(s) => s.into(),
         NodeValue::Json(json) => Value::Data(json),
         NodeValue::Annotation(a) => Value::Data(serde_json::to_value(a)?),
-        NodeValue::Image(image) => Value::object(ImageBatch(vec![image])),
+        NodeValue::Image(image) => Value::object(ImageBatch::new(vec![image])),
         NodeValue::Handle(object) if socket.accepts(object.socket()) => Value::Object(object),
         NodeValue::Handle(object) => bail!("expected {}, found {}", socket.name(), object.socket().name()),
         NodeValue::Tensor(_) => bail!("expected {}, found a tensor, which no other node takes", socket.name()),
@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn a_batch_becomes_single_pictures() {
         let picture = Image::new(1, 1, PixelFormat::L8, vec![7]).unwrap();
-        let batch = Value::Object(Object::new(Arc::new(ImageBatch(vec![picture; 3]))));
+        let batch = Value::Object(Object::new(Arc::new(ImageBatch::new(vec![picture; 3]))));
         assert_eq!(open(&batch).unwrap().len(), 3);
         assert!(matches!(open(&Value::from(3u64)).unwrap()[0], NodeValue::Int(3)));
     }
 
     #[test]
     fn a_plugin_cannot_pass_off_one_object_as_another() {
-        let object = Object::new(Arc::new(ImageBatch(vec![])));
+        let object = Object::new(Arc::new(ImageBatch::new(vec![])));
         let e = close(NodeValue::Handle(object), &Socket::Model).unwrap_err();
         assert_eq!(e.to_string(), "expected MODEL, found IMAGE");
     }

@@ -245,7 +245,7 @@ fn saved_pictures_are_numbered_and_carry_the_workflow() {
     let dir = tempfile::tempdir().unwrap();
     let ctx = host(dir.path());
     let image = Image::new(2, 1, data::PixelFormat::Rgb8, vec![9; 6]).unwrap();
-    let images = Value::object(crate::types::ImageBatch(vec![image.clone(), image]));
+    let images = Value::object(crate::types::ImageBatch::new(vec![image.clone(), image]));
     let save = || run(&ctx, "SaveImage", vec![("images", images.clone()), ("filename_prefix", "a/b".into())]).unwrap();
     assert_eq!(save().ui["images"][1], json!({ "filename": "b_00002_.png", "subfolder": "a", "type": "output" }));
     let third = save().ui["files"][0]["path"].as_str().unwrap().to_owned();

@@ -1,9 +1,107 @@
+use candle_core::{DType, Device, Tensor};
+use data::{Image, PixelFormat};
 use spec::ObjectType;
 
 /// One or more pictures, not necessarily of one size.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ImageBatch(pub Vec<data::Image>);
+///
+/// Pictures that were computed keep their exact values beside the 8-bit ones, so that a picture that is decoded,
+/// enlarged and encoded again loses nothing on the way.
+#[derive(Clone, Debug)]
+pub struct ImageBatch {
+    images: Vec<Image>,
+    /// For each picture (3, h, w) f32, red first, 0…1.
+    exact: Option<Vec<Tensor>>,
+}
+
+impl ImageBatch {
+    /// Pictures of 8 bits a channel.
+    pub fn new(images: Vec<Image>) -> Self {
+        Self { images, exact: None }
+    }
+
+    /// Pictures (3, h, w), red first, 0…1. Their 8-bit values are cut off, not rounded, as ComfyUI saves them.
+    ///
+    /// # Errors
+    /// Another shape.
+    pub fn from_pixels(pixels: Vec<Tensor>) -> anyhow::Result<Self> {
+        let mut images = Vec::with_capacity(pixels.len());
+        let mut exact = Vec::with_capacity(pixels.len());
+        for picture in &pixels {
+            let picture = picture.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+            images.push(to_bytes(&picture)?);
+            exact.push(picture);
+        }
+        Ok(Self { images, exact: Some(exact) })
+    }
+
+    /// The pictures in 8 bits a channel.
+    pub fn images(&self) -> &[Image] {
+        &self.images
+    }
+
+    /// The exact values of computed pictures, (3, h, w) each.
+    pub fn exact(&self) -> Option<&[Tensor]> {
+        self.exact.as_deref()
+    }
+
+    /// Each picture as (3, h, w) f32, red first, 0…1.
+    ///
+    /// # Errors
+    /// None that the user can cause.
+    pub fn pixels(&self) -> anyhow::Result<Vec<Tensor>> {
+        match &self.exact {
+            Some(exact) => Ok(exact.clone()),
+            None => self.images.iter().map(from_bytes).collect(),
+        }
+    }
+
+    /// Changes each picture, (1, 3, h, w) of 0…1 to (1, 3, h', w').
+    pub(crate) fn each(&self, mut change: impl FnMut(Tensor) -> anyhow::Result<Tensor>) -> anyhow::Result<Self> {
+        let changed = self.pixels()?.into_iter().map(|p| Ok(change(p.unsqueeze(0)?)?.squeeze(0)?));
+        Self::from_pixels(changed.collect::<anyhow::Result<_>>()?)
+    }
+}
+
+fn from_bytes(image: &Image) -> anyhow::Result<Tensor> {
+    let rgb = image.convert(PixelFormat::Rgb8);
+    let pixels: Vec<f32> = rgb.pixels.iter().map(|p| f32::from(*p) / 255.0).collect();
+    let shape = (rgb.height as usize, rgb.width as usize, 3);
+    Ok(Tensor::from_vec(pixels, shape, &Device::Cpu)?.permute((2, 0, 1))?.contiguous()?)
+}
+
+fn to_bytes(picture: &Tensor) -> anyhow::Result<Image> {
+    let (_, h, w) = picture.dims3()?;
+    let values = picture.permute((1, 2, 0))?.flatten_all()?.to_vec1::<f32>()?;
+    let bytes: Vec<u8> = values.iter().map(|v| (v * 255.0).clamp(0.0, 255.0) as u8).collect();
+    Ok(Image::new(w as u32, h as u32, PixelFormat::Rgb8, bytes)?)
+}
 
 impl ObjectType for ImageBatch {
     const SOCKET: &'static str = "IMAGE";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_comes_back_and_pixels_keep_their_places() {
+        let bytes: Vec<u8> = (0..=255).chain(0..128).collect();
+        let image = Image::new(64, 2, PixelFormat::Rgb8, bytes).unwrap();
+        let batch = ImageBatch::new(vec![image.clone()]);
+        let pixels = batch.pixels().unwrap();
+        assert_eq!(pixels[0].dims(), [3, 2, 64]);
+        let green: f32 = pixels[0].get(1).unwrap().get(1).unwrap().get(2).unwrap().to_scalar().unwrap();
+        assert_eq!(green, f32::from(image.pixels[64 * 3 + 2 * 3 + 1]) / 255.0);
+        assert_eq!(ImageBatch::from_pixels(pixels).unwrap().images()[0].pixels, image.pixels);
+    }
+
+    #[test]
+    fn computed_values_are_cut_off_in_bytes_and_exact_beside_them() {
+        let values = Tensor::new(&[[[0.999f32]], [[-1.0]], [[2.0]]], &Device::Cpu).unwrap();
+        let batch = ImageBatch::from_pixels(vec![values.clone()]).unwrap();
+        assert_eq!(batch.images()[0].pixels[..], [254, 0, 255]);
+        let same = (&batch.pixels().unwrap()[0] - values).unwrap().abs().unwrap().max_all().unwrap();
+        assert_eq!(same.to_scalar::<f32>().unwrap(), 0.0);
+    }
 }

@@ -1,0 +1,39 @@
+use super::resize::{way, way_names};
+use crate::types::ImageBatch;
+use engine::{Context, TypedNode};
+use spec::Inputs;
+use std::sync::Arc;
+
+/// Brings pictures to an area, keeping their shape.
+#[derive(Inputs)]
+pub(crate) struct ImageScaleToTotalPixels {
+    /// The pictures.
+    image: Arc<ImageBatch>,
+    /// How neighbouring pixels are mixed.
+    #[input(default = "nearest-exact", options = way_names())]
+    upscale_method: String,
+    /// The area, in units of 1024×1024 pixels.
+    #[input(default = 1.0, range = 0.01..=16.0, step = 0.01)]
+    megapixels: f64,
+}
+
+impl TypedNode for ImageScaleToTotalPixels {
+    const ID: &'static str = "ImageScaleToTotalPixels";
+    const CATEGORY: &'static str = "image/upscaling";
+    const DISPLAY_NAME: &'static str = "Scale Image to Total Pixels";
+    const STRICT: bool = false;
+    type Output = Arc<ImageBatch>;
+
+    fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
+        let way = way(&self.upscale_method)?;
+        self.image
+            .each(|picture| {
+                ctx.check_cancelled()?;
+                let (_, _, h, w) = picture.dims4()?;
+                let factor = (self.megapixels * 1024.0 * 1024.0 / (w * h) as f64).sqrt();
+                let side = |n: usize| (n as f64 * factor).round_ties_even() as usize;
+                way.resize(&picture, side(h), side(w), false)
+            })
+            .map(Arc::new)
+    }
+}
