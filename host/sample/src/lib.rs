@@ -26,5 +26,5 @@ pub use job::{keep_steps, list_of_sigmas};
 pub use mix::Mix;
 pub use noise::{BrownianTree, Engine, Generator, StepNoise, batch_noise, image_noise, indexed_noise};
 pub use samplers::{SAMPLERS, Sampler, StepInfo, sampler};
-pub use schedules::{SCHEDULES, Schedule, schedule};
+pub use schedules::{SCHEDULES, Schedule, beta_of_shape, exponential_between, karras_between, schedule};
 pub use sigmas::{SigmaTable, TimeRule};

@@ -9,6 +9,11 @@ pub(super) const KARRAS: Schedule =
 const RHO: f64 = 7.0;
 
 fn karras(table: &SigmaTable, steps: usize) -> Vec<f64> {
-    let root = |sigma: f64| sigma.powf(1.0 / RHO);
-    to_zero(linspace(root(table.max()), root(table.min()), steps).map(|x| x.powf(RHO)))
+    between(table.max(), table.min(), RHO, steps)
+}
+
+/// Even steps in the `rho`th root of sigma between any two sigmas, and 0.
+pub fn between(max: f64, min: f64, rho: f64, steps: usize) -> Vec<f64> {
+    let root = |sigma: f64| sigma.powf(1.0 / rho);
+    to_zero(linspace(root(max), root(min), steps).map(|x| x.powf(rho)))
 }

@@ -11,6 +11,9 @@ mod sgm_uniform;
 mod simple;
 
 pub(crate) use beta::beta_quantiles;
+pub use beta::with_shape as beta_of_shape;
+pub use exponential::between as exponential_between;
+pub use karras::between as karras_between;
 
 use crate::SigmaTable;
 use anyhow::{Context, Result};
