@@ -6,7 +6,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use criterion::{Criterion, criterion_group};
-use models::{Adapter, LoraRef, TargetKind, UNet, UNetConfig};
+use models::{Adapter, Cond, LoraRef, Network, TargetKind};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Adapter for Lora {
 }
 
 /// The UNet with trainable matrices on to_q, to_k, to_v and to_out.
-fn with_lora(unet: &UNet) -> UNet {
+fn with_lora(unet: &Network) -> Network {
     let mut adapters: HashMap<String, Arc<dyn Adapter>> = HashMap::new();
     for target in unet.targets() {
         let TargetKind::Linear { inp, out } = target.shape else { continue };
@@ -38,11 +38,12 @@ fn with_lora(unet: &UNet) -> UNet {
 }
 
 /// Forward and train step at a latent side and batch size. One thread walks the graph, so it gets a big stack.
-fn measure(c: &mut Criterion, name: &str, unet: &UNet, side: usize, batch: usize) {
+fn measure(c: &mut Criterion, name: &str, unet: &Network, side: usize, batch: usize) {
     let device = Device::Cpu;
     let x = Tensor::randn(0f32, 1.0, (batch, 4, side, side), &device).unwrap();
     let t = Tensor::full(500f32, batch, &device).unwrap();
-    let context = Tensor::randn(0f32, 1.0, (batch, 77, unet.config().cross_attention_dim), &device).unwrap();
+    let context = Tensor::randn(0f32, 1.0, (batch, 77, unet.takes().context), &device).unwrap();
+    let context = Cond::text(context);
     c.bench_function(&format!("{name}/forward"), |b| b.iter(|| unet.forward(&x, &t, &context).unwrap()));
     let trained = with_lora(unet);
     c.bench_function(&format!("{name}/train step"), |b| {
@@ -53,14 +54,15 @@ fn measure(c: &mut Criterion, name: &str, unet: &UNet, side: usize, batch: usize
 fn embedded(c: &mut Criterion) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/models/diffusers/embedded-base");
     let base = models::load(&folder, &Device::Cpu, DType::F32).unwrap();
-    measure(c, "embedded base 12x12 batch 4", &base.unet, 12, 4);
+    measure(c, "embedded base 12x12 batch 4", &base.network, 12, 4);
 }
 
 fn full_size(c: &mut Criterion) {
     // Weights are made only if a name of this part passes the filter.
     let wanted = std::env::args().skip(1).filter(|a| !a.starts_with('-')).all(|a| "sd15 32x32 batch 1".contains(&a));
     if wanted {
-        let unet = UNet::random(UNetConfig::sd15(), 1).unwrap();
+        let family = models::FAMILIES.iter().find(|f| f.name == "SD 1.x").unwrap();
+        let unet = family.random_network(1).unwrap();
         measure(c, "sd15 32x32 batch 1", &unet, 32, 1);
     }
 }

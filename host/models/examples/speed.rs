@@ -1,5 +1,5 @@
-//! Times the networks of a model: `cargo run -p models --example speed -- [FOLDER] [LATENT SIDE] [BATCH]`. `sd15` in
-//! place of a folder is the UNet of Stable Diffusion 1.5 with random weights.
+//! Times the networks of a model: `cargo run -p models --example speed -- [FOLDER] [LATENT SIDE] [BATCH]`. The name
+//! of a family (`SDXL`) in place of a folder is its full-size network with random weights.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use models::{Adapter, LoraRef, TargetKind};
@@ -70,40 +70,55 @@ fn main() -> anyhow::Result<()> {
     let side: usize = args.next().map_or(Ok(12), |s| s.parse())?;
     let batch: usize = args.next().map_or(Ok(4), |s| s.parse())?;
     let device = Device::Cpu;
-    if folder.as_os_str() == "sd15" {
-        let unet = models::UNet::random(models::UNetConfig::sd15(), 1)?;
-        let x = Tensor::randn(0f32, 1.0, (batch, 4, side, side), &device)?;
-        let (t, context) =
-            (Tensor::full(500f32, batch, &device)?, Tensor::randn(0f32, 1.0, (batch, 77, 768), &device)?);
-        time(&format!("UNet forward, latents {side}, batch {batch}"), 1, || Ok(unet.forward(&x, &t, &context)?))?;
-        let unet = unet.with_adapters(&adapters(unet.targets())?)?;
-        return time(&format!("train step, latents {side}, batch {batch}"), 1, || {
-            Ok(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?)
-        });
+    if let Some(family) = models::FAMILIES.iter().find(|f| f.name == folder.as_os_str()) {
+        let start = Instant::now();
+        let network = family.random_network(1)?;
+        println!("{} built in {:.2} s", family.name, start.elapsed().as_secs_f64());
+        let x = Tensor::randn(0f32, 1.0, (batch, network.takes().channels, side, side), &device)?;
+        let (t, cond) = (Tensor::full(500f32, batch, &device)?, cond(network.takes(), batch)?);
+        time(&format!("forward, latents {side}, batch {batch}"), 1, || Ok(network.forward(&x, &t, &cond)?))?;
+        println!("peak memory {:.2} GB", peak_gigabytes());
+        let network = network.with_adapters(&adapters(network.targets())?)?;
+        time(&format!("train step, latents {side}, batch {batch}"), 1, || {
+            Ok(network.forward(&x, &t, &cond)?.sqr()?.mean_all()?.backward()?)
+        })?;
+        println!("peak memory {:.2} GB", peak_gigabytes());
+        return Ok(());
     }
     let start = Instant::now();
     let model = models::load(&folder, &device, DType::F32)?;
     println!("loaded in {:.2} s; {} threads", start.elapsed().as_secs_f64(), rayon::current_num_threads());
-    let width = model.unet.config().cross_attention_dim;
-    let noise = |b| Tensor::randn(0f32, 1.0, (b, 4, side, side), &device);
+    let takes = model.network.takes();
+    let noise = |b| Tensor::randn(0f32, 1.0, (b, takes.channels, side, side), &device);
     for b in [1, batch, 2 * batch] {
-        let (x, t) = (noise(b)?, Tensor::full(500f32, b, &device)?);
-        let context = Tensor::randn(0f32, 1.0, (b, 77, width), &device)?;
-        time(&format!("UNet forward, batch {b}"), 10, || Ok(model.unet.forward(&x, &t, &context)?))?;
+        let (x, t, cond) = (noise(b)?, Tensor::full(500f32, b, &device)?, cond(takes, b)?);
+        time(&format!("network forward, batch {b}"), 10, || Ok(model.network.forward(&x, &t, &cond)?))?;
     }
     let x = noise(batch)?;
-    time(&format!("VAE decode, batch {batch}"), 5, || Ok(model.vae.decode(&x)?))?;
-    let ids = model.text.tokenize_batch(&vec!["a fox under a tree"; batch])?;
-    time(&format!("text encoder, batch {batch}"), 5, || Ok(model.text.encode(&ids)?))?;
-    let unet = model.unet.with_adapters(&adapters(model.unet.targets())?)?;
-    let text = model.text.with_adapters(&adapters(model.text.targets())?)?;
-    let t = Tensor::full(500f32, batch, &device)?;
-    let context = model.text.encode(&ids)?.last_hidden;
+    time(&format!("VAE decode, batch {batch}"), 5, || Ok(model.vae.decode(&model.latent.unscale(&x)?)?))?;
+    time("text encoders, one prompt", 5, || Ok(model.text.encode("a fox under a tree")?))?;
+    let network = model.network.with_adapters(&adapters(model.network.targets())?)?;
+    let (t, cond) = (Tensor::full(500f32, batch, &device)?, cond(takes, batch)?);
     time(&format!("train step, batch {batch}"), 10, || {
-        Ok(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?)
-    })?;
-    time(&format!("train step with text encoder, batch {batch}"), 10, || {
-        let context = text.encode(&ids)?.last_hidden;
-        Ok(unet.forward(&x, &t, &context)?.sqr()?.mean_all()?.backward()?)
+        Ok(network.forward(&x, &t, &cond)?.sqr()?.mean_all()?.backward()?)
     })
+}
+
+/// Conditions of the shapes that a network takes.
+fn cond(takes: &models::Takes, b: usize) -> Result<models::Cond> {
+    let device = Device::Cpu;
+    Ok(models::Cond {
+        context: Tensor::randn(0f32, 1.0, (b, 77, takes.context), &device)?,
+        pooled: takes.pooled.map(|d| Tensor::randn(0f32, 1.0, (b, d), &device)).transpose()?,
+        size: takes.size.then(|| Tensor::full(1024f32, (b, 6), &device)).transpose()?,
+        guidance: takes.guidance.then(|| Tensor::full(3.5f32, b, &device)).transpose()?,
+    })
+}
+
+/// The most memory that this process has held, in 10⁹ bytes (Linux; 0 elsewhere).
+fn peak_gigabytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes: f64 = line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0.0);
+    kilobytes * 1024.0 / 1e9
 }

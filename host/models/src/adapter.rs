@@ -41,6 +41,9 @@ pub struct Target {
     /// The name in kohya's LoRA files, for example
     /// `lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q`.
     pub kohya: String,
+    /// The module path in the code that the network was first written in, which ComfyUI keeps, for example
+    /// `input_blocks.1.1.transformer_blocks.0.attn1.to_q`.
+    pub original: String,
     /// What the layer is.
     pub shape: TargetKind,
 }
@@ -52,6 +55,8 @@ pub struct NormTarget {
     pub path: String,
     /// The name in kohya's LoRA files.
     pub kohya: String,
+    /// The module path in the code that the network was first written in.
+    pub original: String,
     /// Values of its weight.
     pub width: usize,
 }

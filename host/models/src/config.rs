@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// One `config.json`. Unknown keys are allowed: the libraries that write them add new ones with every version.
+#[derive(Clone)]
 pub(crate) struct Json {
     path: PathBuf,
     map: Map<String, Value>,

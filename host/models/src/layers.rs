@@ -209,6 +209,7 @@ impl Layers {
         let target = |layer: &Layer| Target {
             path: layer.path.to_string(),
             kohya: kohya(prefix, &layer.path),
+            original: layer.path.to_string(),
             shape: layer.kind,
         };
         self.layers.iter().map(target).collect()
@@ -219,6 +220,7 @@ impl Layers {
         let target = |norm: &Norm| NormTarget {
             path: norm.path.to_string(),
             kohya: kohya(prefix, &norm.path),
+            original: norm.path.to_string(),
             width: norm.weight.len(),
         };
         self.norms.iter().map(target).collect()

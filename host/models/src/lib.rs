@@ -1,8 +1,8 @@
-//! Diffusion networks and their files: the SD 1.x family (CLIP text encoder, UNet, autoencoder), read from diffusers
-//! folders and single checkpoints, and LoRA files. Knows no graph, no node, no sampling and no training loop; training
-//! gets targets, adapters and operations with gradients.
+//! Diffusion networks and their files: the families SD 1.x, SD 2.x and SDXL (text encoders, denoising network,
+//! autoencoder), read from diffusers folders, single checkpoints and files of single parts, and LoRA files. Knows no
+//! graph, no node, no sampling and no training loop; training gets targets, adapters and operations with gradients.
 //!
-//! Start at [`load`] and [`Loaded`]; the operations are in [`ops`].
+//! Start at [`load`] and [`Loaded`]; the families are rows in [`FAMILIES`]; the operations are in [`ops`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod adapter;
@@ -13,16 +13,22 @@ mod family;
 #[allow(dead_code)] // The family is not listed yet.
 mod flux;
 mod interpolate;
+mod latent;
 mod layers;
-mod ldm;
 mod load;
 pub mod lora;
 mod memory;
+mod network;
 pub mod ops;
 mod patch;
 mod resnet;
+mod sd1;
+mod sd2;
+mod sdxl;
 #[allow(dead_code)] // The family is not listed yet.
 mod t5;
+mod taesd;
+mod text;
 mod tiled;
 mod unet;
 mod vae;
@@ -31,13 +37,17 @@ mod weights;
 pub use adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
 pub use clip::{Activation, TextConfig, TextEncoder, TextOutput, Tokenizer, Tokens};
 pub use error::{Error, Result};
-pub use family::{Betas, FAMILIES, Family, Latent, Prediction};
+pub use family::{Betas, FAMILIES, Family, NetworkRow, Noise, Prediction, TextRow};
 pub use flux::{DEFAULT_GUIDANCE, Flux, FluxCondition, FluxConfig};
 pub use interpolate::{INTERPOLATIONS, Interpolation, interpolation};
-pub use load::{Loaded, Options, Seen, load, load_with, look_at};
+pub use latent::Latent;
+pub use load::{Loaded, LoadedNetwork, LoadedTexts, LoadedVae, Options, Seen};
+pub use load::{load, load_network, load_texts, load_vae, load_with, look_at};
 pub use memory::Memory;
+pub use network::{Cond, Network, Observe, Takes};
 pub use patch::{How, Patch, Patched};
 pub use t5::{T5_MIN_LENGTH, T5Config, T5Encoder, T5Tokenizer};
+pub use taesd::Preview;
+pub use text::{Encoded, PartStates, TextPart, Texts, Token, TokenCutter};
 pub use tiled::Tiling;
-pub use unet::{UNet, UNetConfig};
 pub use vae::{Vae, VaeConfig};

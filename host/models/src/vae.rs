@@ -1,8 +1,12 @@
 //! AutoencoderKL: images to latents and back (Rombach et al. 2022, arXiv:2112.10752), as in diffusers.
 
+mod names;
+
 use crate::config::Json;
 use crate::error::{Error, Result};
+use crate::family::Shapes;
 use crate::layers::{LayerId, Layers, Norm, NormId};
+use crate::load::Source;
 use crate::ops::{self, Mask, Window};
 use crate::resnet::{Resnet, Shape};
 use crate::weights::{Build, Part};
@@ -24,10 +28,10 @@ pub struct VaeConfig {
     pub layers_per_block: usize,
     /// Groups of the group norms.
     pub norm_num_groups: usize,
-    /// Factor that gives latents a variance near one.
-    pub scaling_factor: f64,
-    /// Subtracted from a latent before the factor.
-    pub shift_factor: f64,
+    /// Factor that gives latents a variance near one; none if no config says it.
+    pub scaling_factor: Option<f64>,
+    /// Subtracted from a latent before the factor; none if no config says it.
+    pub shift_factor: Option<f64>,
     /// Whether a 1×1 convolution stands behind the encoder.
     pub use_quant_conv: bool,
     /// Whether a 1×1 convolution stands before the decoder.
@@ -49,8 +53,8 @@ impl VaeConfig {
             block_out_channels: json.required("block_out_channels")?,
             layers_per_block: json.optional("layers_per_block")?.unwrap_or(1),
             norm_num_groups: json.optional("norm_num_groups")?.unwrap_or(32),
-            scaling_factor: json.optional("scaling_factor")?.unwrap_or(0.18215),
-            shift_factor: json.optional("shift_factor")?.unwrap_or(0.0),
+            scaling_factor: json.optional("scaling_factor")?,
+            shift_factor: json.optional("shift_factor")?,
             use_quant_conv: json.optional("use_quant_conv")?.unwrap_or(true),
             use_post_quant_conv: json.optional("use_post_quant_conv")?.unwrap_or(true),
         };
@@ -109,6 +113,36 @@ struct Attention {
     out: LayerId,
 }
 
+/// In front of its keys in checkpoints of one file.
+pub(crate) const PREFIXES: &[&str] = &["first_stage_model.", "vae."];
+
+/// Whether these keys, without a prefix, are those of an autoencoder.
+pub(crate) fn is_vae(shapes: &Shapes) -> bool {
+    ["decoder.up_blocks.0.resnets.0.conv1.weight", "decoder.up.0.block.0.conv1.weight"]
+        .iter()
+        .any(|key| shapes.contains_key(*key))
+}
+
+/// Reads an autoencoder in diffusers' names or in those of the original code. Without a config its shape is inferred.
+pub(crate) fn load(source: &Source) -> Result<Vae> {
+    let shapes = source.shapes();
+    let levels = names::levels(&shapes);
+    let entries = source.entries(|key, piece| {
+        // The discriminator and the averaged copy of the VAE's own training.
+        if ["loss.", "model_ema."].iter().any(|prefix| key.starts_with(prefix)) {
+            return vec![];
+        }
+        // A key without a translation keeps its own name, so that it is told as surplus.
+        let name = if levels > 0 { names::diffusers(key, levels) } else { Some(names::modern(key)) };
+        crate::load::whole(name.unwrap_or_else(|| key.to_owned()), piece)
+    });
+    let config = match &source.config {
+        Some(json) => VaeConfig::from_json(json)?,
+        None => names::config(&crate::load::shapes_of(&entries)).map_err(|what| source.wrong(what))?,
+    };
+    source.build(entries, |part| Vae::build(config, part))
+}
+
 /// Of all norms of the autoencoder (diffusers).
 const EPS: f64 = 1e-6;
 
@@ -150,24 +184,18 @@ impl Vae {
         Ok((mean, logvar))
     }
 
-    /// Latents as the encoder gives them → latents as networks and samplers have them.
-    pub fn scale(&self, latents: &Tensor) -> Result<Tensor> {
-        let VaeConfig { scaling_factor, shift_factor, .. } = self.net.config;
-        Ok(((latents - shift_factor)? * scaling_factor)?)
-    }
-
-    /// Latents as networks and samplers have them (b, 4, h, w) → images (b, 3, 8h, 8w) in about -1…1, not clamped.
+    /// Latents as the encoder gives them, not scaled, (b, 4, h, w) → images (b, 3, 8h, 8w) in about -1…1, not clamped.
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let net = &*self.net;
-        let VaeConfig { scaling_factor, shift_factor, latent_channels, .. } = net.config;
+        let latent_channels = net.config.latent_channels;
         if latents.rank() != 4 || latents.dim(1)? != latent_channels {
             return Err(Error::Unsupported(format!(
-                "expected latents (b, {latent_channels}, h, w), found {:?}",
+                "expected latents (b, {latent_channels}, h, w), found {:?}; were they made by a model of another family \
+                 than this VAE?",
                 latents.shape()
             )));
         }
-        let latents = ((latents / scaling_factor)? + shift_factor)?;
-        let mut x = ops::channels_last(&latents)?;
+        let mut x = ops::channels_last(latents)?;
         if let Some(quant) = net.post_quant {
             x = net.layers.run(quant, &x)?;
         }
@@ -185,7 +213,7 @@ impl Vae {
         Ok(ops::channels_first(&net.finish(&net.decoder, x)?)?)
     }
 
-    pub(crate) fn build(config: VaeConfig, part: &mut Part) -> Result<Vae> {
+    fn build(config: VaeConfig, part: &mut Part) -> Result<Vae> {
         let mut b = Build::new(part, "");
         let encoder = Half::encoder(&mut b, &config)?;
         let latent = config.latent_channels;

@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use models::lora::{self, How, Unmatched};
-use models::{Loaded, Options, Tokenizer, load, load_with};
+use models::{Cond, Loaded, Options, TextEncoder, Tokenizer, load, load_with};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,21 @@ fn tensors(path: &Path) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
 }
 
+/// The conditions of a case, for whatever network.
+fn cond(case: &HashMap<String, Tensor>) -> Cond {
+    Cond {
+        context: case["encoder_hidden_states"].clone(),
+        pooled: case.get("text_embeds").cloned(),
+        size: case.get("time_ids").cloned(),
+        guidance: None,
+    }
+}
+
+/// The first text encoder of a model.
+fn clip(model: &Loaded) -> &TextEncoder {
+    model.text.parts()[0].clip().unwrap()
+}
+
 fn sd15() -> Loaded {
     load(&reference().join("models/sd15"), &Device::Cpu, DType::F32).unwrap()
 }
@@ -51,21 +66,31 @@ fn assert_close(what: &str, got: &Tensor, want: &Tensor) {
     assert!(difference <= FORWARD, "{what}: differs by {difference}, allowed {FORWARD}");
 }
 
+/// The same for what is inside of a network: relative to the largest value, which may be far from 1 there.
+fn assert_close_inside(what: &str, got: &Tensor, want: &Tensor) {
+    let largest = want.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+    let scale = 1.0 / f64::from(largest.max(1.0));
+    assert_close(what, &(got * scale).unwrap(), &(want * scale).unwrap());
+}
+
 #[test]
 fn text_encoder_matches_transformers() {
     let model = sd15();
     for path in cases("forward", "sd15_text", ".safetensors") {
         let case = tensors(&path);
-        let output = model.text.encode(&case["input_ids"]).unwrap();
+        let part = &model.text.parts()[0];
+        let output = clip(&model).encode(&case["input_ids"]).unwrap();
         assert_close("last_hidden_state", &output.last_hidden, &case["last_hidden_state"]);
         assert_close("pooler_output", &output.pooled, &case["pooler_output"]);
         let before = &output.hidden_states[output.hidden_states.len() - 2];
         assert_close("hidden_minus_2_no_norm", before, &case["hidden_minus_2_no_norm"]);
-        let skipped = model.text.encode_skipping(&case["input_ids"], 2).unwrap();
-        assert_close("clip_skip_2", &skipped, &case["clip_skip_2"]);
+        let states = |skip| part.encode_ids(&case["input_ids"], skip).unwrap();
+        assert_close("last_hidden_state", &states(None).states, &case["last_hidden_state"]);
+        assert_close("pooler_output", &states(None).pooled.unwrap(), &case["pooler_output"]);
+        assert_close("clip_skip_2", &states(Some(2)).states, &case["clip_skip_2"]);
         let file = safetensors_metadata(&path);
         let prompts: Vec<String> = serde_json::from_str(&file["prompts"]).unwrap();
-        let ids = model.text.tokenize_batch(&prompts).unwrap();
+        let ids = clip(&model).tokenize_batch(&prompts).unwrap();
         let want = case["input_ids"].to_dtype(DType::U32).unwrap().to_vec2::<u32>().unwrap();
         assert_eq!(ids.to_vec2::<u32>().unwrap(), want);
     }
@@ -78,17 +103,23 @@ fn safetensors_metadata(path: &Path) -> HashMap<String, String> {
 }
 
 #[test]
-fn unet_matches_diffusers_block_by_block() {
-    let model = sd15();
-    for path in cases("forward", "sd15_unet_", ".safetensors") {
+fn unets_match_diffusers_block_by_block() {
+    for name in ["sd15", "sdxl"] {
+        let model = load(&reference().join("models").join(name), &Device::Cpu, DType::F32).unwrap();
+        unet_matches_diffusers(&model, name);
+    }
+}
+
+fn unet_matches_diffusers(model: &Loaded, name: &str) {
+    for path in cases("forward", &format!("{name}_unet_"), ".safetensors") {
         let case = tensors(&path);
         let mut seen = 0;
         let output = model
-            .unet
-            .forward_observed(&case["sample"], &case["timestep"], &case["encoder_hidden_states"], &mut |name, x| {
+            .network
+            .forward_observed(&case["sample"], &case["timestep"], &cond(&case), &mut |name, x| {
                 if let Some(want) = case.get(&format!("inner.{name}")) {
                     let x = if x.rank() == 4 { models::ops::channels_first(x)? } else { x.clone() };
-                    assert_close(name, &x, want);
+                    assert_close_inside(name, &x, want);
                     seen += 1;
                 }
                 Ok(())
@@ -100,6 +131,28 @@ fn unet_matches_diffusers_block_by_block() {
 }
 
 #[test]
+fn sdxl_text_encoders_match_transformers() {
+    let model = load(&reference().join("models/sdxl"), &Device::Cpu, DType::F32).unwrap();
+    for path in cases("forward", "sdxl_text", ".safetensors") {
+        let case = tensors(&path);
+        let prompts: Vec<String> = serde_json::from_str(&safetensors_metadata(&path)["prompts"]).unwrap();
+        let mut states = Vec::new();
+        for (part, (ids, hidden)) in
+            model.text.parts().iter().zip([("input_ids", "hidden_1"), ("input_ids_2", "hidden_2")])
+        {
+            let rows: Vec<Vec<u32>> = prompts.iter().map(|text| part.row_of(text).unwrap().0).collect();
+            assert_eq!(rows, case[ids].to_dtype(DType::U32).unwrap().to_vec2::<u32>().unwrap(), "{ids}");
+            let found = part.encode_ids(&case[ids], None).unwrap();
+            assert_close(hidden, &found.states, &case[hidden]);
+            states.push(found);
+        }
+        let encoded = model.text.combine(states).unwrap();
+        assert_close("prompt_embeds", &encoded.states, &case["prompt_embeds"]);
+        assert_close("pooled", &encoded.pooled.unwrap(), &case["pooled"]);
+    }
+}
+
+#[test]
 fn vae_matches_diffusers() {
     let model = sd15();
     for path in cases("forward", "sd15_vae", ".safetensors") {
@@ -107,35 +160,42 @@ fn vae_matches_diffusers() {
         let (mean, logvar) = model.vae.encode(&case["image"]).unwrap();
         assert_close("mean", &mean, &case["mean"]);
         assert_close("logvar", &logvar, &case["logvar"]);
-        assert_close("latent_scaled", &model.vae.scale(&case["sampled"]).unwrap(), &case["latent_scaled"]);
-        assert_close("decoded", &model.vae.decode(&case["latent_scaled"]).unwrap(), &case["decoded"]);
+        assert_close("latent_scaled", &model.latent.scale(&case["sampled"]).unwrap(), &case["latent_scaled"]);
+        assert_close("decoded", &model.vae.decode(&case["sampled"]).unwrap(), &case["decoded"]);
     }
 }
 
 #[test]
-fn single_file_equals_the_folder() {
-    let folder = reference().join("models/sd15");
-    let options = Options { config_from: Some(folder.clone()), ..Options::default() };
-    let single =
-        load_with(&reference().join("models/sd15_single.safetensors"), &Device::Cpu, DType::F32, &options).unwrap();
-    let whole = sd15();
-    let case = tensors(&cases("forward", "sd15_unet_", ".safetensors")[0]);
-    let run = |model: &Loaded| {
-        model.unet.forward(&case["sample"], &case["timestep"], &case["encoder_hidden_states"]).unwrap()
-    };
-    let exact = |a: &Tensor, b: &Tensor| {
-        assert_eq!(
-            a.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
-            b.flatten_all().unwrap().to_vec1::<f32>().unwrap()
-        );
-    };
-    exact(&run(&single), &run(&whole));
-    let case = tensors(&cases("forward", "sd15_vae", ".safetensors")[0]);
-    exact(&single.vae.encode(&case["image"]).unwrap().0, &whole.vae.encode(&case["image"]).unwrap().0);
-    exact(&single.vae.decode(&case["sampled"]).unwrap(), &whole.vae.decode(&case["sampled"]).unwrap());
-    let ids = whole.text.tokenize_batch(&["a fox, (smile:1.2)", ""]).unwrap();
-    exact(&single.text.encode(&ids).unwrap().last_hidden, &whole.text.encode(&ids).unwrap().last_hidden);
-    assert_ne!(single.digest, whole.digest);
+fn single_files_equal_the_folders() {
+    for name in ["sd15", "sdxl"] {
+        let folder = reference().join("models").join(name);
+        let options = Options { config_from: Some(folder.clone()), ..Options::default() };
+        let path = reference().join(format!("models/{name}_single.safetensors"));
+        let single = load_with(&path, &Device::Cpu, DType::F32, &options).unwrap();
+        let whole = load(&folder, &Device::Cpu, DType::F32).unwrap();
+        let case = tensors(&cases("forward", &format!("{name}_unet_"), ".safetensors")[0]);
+        let run = |model: &Loaded| model.network.forward(&case["sample"], &case["timestep"], &cond(&case)).unwrap();
+        exact(&run(&single), &run(&whole));
+        let case = tensors(&cases("forward", "sd15_vae", ".safetensors")[0]);
+        let (a, b) = (single.vae.encode(&case["image"]).unwrap(), whole.vae.encode(&case["image"]).unwrap());
+        exact(&a.0, &b.0);
+        exact(&single.vae.decode(&a.0).unwrap(), &whole.vae.decode(&a.0).unwrap());
+        assert_eq!(single.latent, whole.latent);
+        for text in ["a fox, (smile:1.2)", ""] {
+            let (a, b) = (single.text.encode(text).unwrap(), whole.text.encode(text).unwrap());
+            exact(&a.states, &b.states);
+            assert_eq!(a.pooled.is_some(), b.pooled.is_some());
+            if let (Some(a), Some(b)) = (a.pooled, b.pooled) {
+                exact(&a, &b);
+            }
+        }
+        assert_ne!(single.digest, whole.digest);
+    }
+}
+
+fn exact(a: &Tensor, b: &Tensor) {
+    let list = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(list(a), list(b));
 }
 
 #[test]
@@ -181,12 +241,12 @@ fn lora_files_match_peft_merged_and_unmerged() {
                 let strength: f64 = strength.parse().unwrap();
                 let what = format!("{} {key} {how:?}", path.display());
                 let (on_unet, on_text) = if net == "unet" { (strength, 0.0) } else { (0.0, strength) };
-                let applied = file.apply(&model.unet, &model.text, on_unet, on_text, Unmatched::Error, how).unwrap();
+                let applied = file.apply(&model.network, &model.text, on_unet, on_text, Unmatched::Error, how).unwrap();
                 assert!(applied.warnings.is_empty());
                 let got = if net == "unet" {
-                    applied.unet.forward(&input["sample"], &input["timestep"], &input["encoder_hidden_states"]).unwrap()
+                    applied.network.forward(&input["sample"], &input["timestep"], &cond(&input)).unwrap()
                 } else {
-                    applied.text.encode(&outputs["input_ids"]).unwrap().last_hidden
+                    applied.text.parts()[0].encode_ids(&outputs["input_ids"], None).unwrap().states
                 };
                 assert_close(&what, &got, want);
                 checked += 1;
@@ -201,7 +261,7 @@ fn lora_of_another_family_lists_its_keys_and_names_the_family() {
     let model = sd15();
     for (name, family) in [("sdxl_kohya", "SDXL"), ("flux_kohya", "Flux.1"), ("flux_peft", "Flux.1")] {
         let file = lora::File::read(&reference().join(format!("lora/{name}.safetensors"))).unwrap();
-        let apply = |unmatched| file.apply(&model.unet, &model.text, 1.0, 1.0, unmatched, How::Unmerged);
+        let apply = |unmatched| file.apply(&model.network, &model.text, 1.0, 1.0, unmatched, How::Unmerged);
         let error = apply(Unmatched::Error).err().unwrap();
         assert!(error.to_string().contains(family), "{error}");
         let models::Error::Keys { problems, .. } = error else { panic!("{error}") };
@@ -221,11 +281,6 @@ fn other_networks_and_checkpoints_are_no_loras() {
     let lora = reference().join("lora/sd15_kohya.safetensors");
     let error = load(&lora, &Device::Cpu, DType::F32).err().unwrap().to_string();
     assert!(error.contains("this is a LoRA, not a checkpoint"), "{error}");
-    for (name, family) in [("models/sdxl_single.safetensors", "SDXL"), ("models/sdxl", "SDXL"), ("models/flux", "Flux")]
-    {
-        let error = load(&reference().join(name), &Device::Cpu, DType::F32).err().unwrap().to_string();
-        assert!(error.contains(family), "{error}");
-    }
 }
 
 #[test]
@@ -287,12 +342,13 @@ fn every_target_gets_a_gradient_and_the_weights_get_none() {
             })
             .collect()
     };
-    let unet = model.unet.with_adapters(&adapters(model.unet.targets())).unwrap();
-    let text = model.text.with_adapters(&adapters(model.text.targets())).unwrap();
+    let network = model.network.with_adapters(&adapters(model.network.targets())).unwrap();
+    let part = &model.text.parts()[0];
+    let part = part.with_adapters(&adapters(part.targets())).unwrap();
     let case = tensors(&reference().join("forward/sd15_unet_a.safetensors"));
-    let ids = text.tokenize_batch(&["a small wooden boat", "fox"]).unwrap();
-    let context = text.encode(&ids).unwrap().last_hidden;
-    let loss = unet.forward(&case["sample"], &case["timestep"], &context).unwrap().sqr().unwrap().mean_all().unwrap();
+    let ids = clip(&model).tokenize_batch(&["a small wooden boat", "fox"]).unwrap();
+    let cond = Cond::text(part.encode_ids(&ids, None).unwrap().states);
+    let loss = network.forward(&case["sample"], &case["timestep"], &cond).unwrap().sqr().unwrap().mean_all().unwrap();
     let grads = loss.backward().unwrap();
     for (name, var) in &vars {
         let grad = grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn signal_falls_from_almost_one_to_almost_zero() {
-        let s = NoiseSchedule::new(models::FAMILIES[0].betas);
+        let s = NoiseSchedule::new(models::FAMILIES[0].noise.betas().unwrap());
         assert_eq!(s.len(), 1000);
         assert!((s.alpha_bar(0) - 0.99915).abs() < 1e-6);
         assert!((s.alpha_bar(999) - 0.0046602).abs() < 1e-5, "{}", s.alpha_bar(999));
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn noise_and_v_give_the_latent_back() {
-        let s = NoiseSchedule::new(models::FAMILIES[0].betas);
+        let s = NoiseSchedule::new(models::FAMILIES[0].noise.betas().unwrap());
         let x = Tensor::new(&[[[[0.3f32, -1.2]]]], &Device::Cpu).unwrap();
         let n = Tensor::new(&[[[[1.1f32, 0.4]]]], &Device::Cpu).unwrap();
         let noisy = s.add_noise(&x, &n, &[400]).unwrap();

@@ -12,7 +12,7 @@ use crate::step::{Batch, Text};
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use data::Dataset;
-use models::TextEncoder;
+use models::{TextPart, Texts};
 use std::collections::HashMap;
 
 /// Text states that are kept at most; with shuffled tags nearly every prompt is new.
@@ -23,7 +23,7 @@ pub(crate) struct Feed<'a> {
     pub(crate) dataset: &'a Dataset,
     pub(crate) latents: Latents,
     /// The base's own text encoder, without a network.
-    pub(crate) text: &'a TextEncoder,
+    pub(crate) text: &'a Texts,
     pub(crate) captions: Pipeline,
     pub(crate) total_steps: u64,
     /// Timesteps that may be drawn: from, to (not included).
@@ -104,10 +104,10 @@ impl Feed<'_> {
     pub(crate) fn cut_captions(&self) -> Result<Option<String>> {
         let (mut cut, mut worst) = (Vec::new(), 0);
         for item in &self.dataset.items {
-            let tokens = self.text.tokenize(&item.caption())?;
-            if tokens.cut > 0 {
+            let (_, lost) = self.part()?.row_of(&item.caption())?;
+            if lost > 0 {
                 cut.push(item.id.as_str());
-                worst = worst.max(tokens.cut);
+                worst = worst.max(lost);
             }
         }
         let Some(first) = cut.first() else { return Ok(None) };
@@ -117,10 +117,15 @@ impl Feed<'_> {
         )))
     }
 
+    /// The text encoder; families that can be trained have one.
+    fn part(&self) -> Result<&TextPart> {
+        self.text.parts().first().context("a base without a text encoder")
+    }
+
     /// Token ids, (1, n).
     fn ids(&self, prompt: &str) -> Result<Tensor> {
-        let tokens = self.text.tokenize(prompt).with_context(|| format!("prompt {prompt:?}"))?;
-        Ok(Tensor::new(tokens.ids.as_slice(), &self.device)?.unsqueeze(0)?)
+        let (ids, _) = self.part()?.row_of(prompt).with_context(|| format!("prompt {prompt:?}"))?;
+        Ok(Tensor::new(ids.as_slice(), &self.device)?.unsqueeze(0)?)
     }
 
     /// (b, n, d)
@@ -131,7 +136,8 @@ impl Feed<'_> {
                 states.push(known.clone());
                 continue;
             }
-            let new = self.text.encode_skipping(&self.ids(prompt)?, self.config.clip_skip)?.detach();
+            let own = self.part()?.encode_ids(&self.ids(prompt)?, Some(self.config.clip_skip))?;
+            let new = self.text.combine(vec![own])?.states.detach();
             if self.encoded.len() >= KEPT_PROMPTS {
                 self.encoded.clear();
             }

@@ -4,7 +4,7 @@ use crate::batches::Batches;
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use data::{ChannelOrder, Dataset, DecodeLimits, Dtype, Image, Item, Layout, PixelFormat, Store, TensorSpec};
-use models::Vae;
+use models::{Latent, Vae};
 use sha2::{Digest, Sha256};
 
 /// Kind of the store's records.
@@ -39,6 +39,7 @@ impl Latents {
 /// How pictures are encoded.
 pub(crate) struct Encoder<'a> {
     pub(crate) vae: &'a Vae,
+    pub(crate) latent: Latent,
     /// Identity of the VAE.
     pub(crate) digest: &'a str,
     pub(crate) device: &'a Device,
@@ -119,10 +120,10 @@ impl Encoder<'_> {
         let pixels = Tensor::from_slice(values, array.shape.as_slice(), self.device)?;
         let (mean, logvar) = self.vae.encode(&pixels)?;
         let (_, c, h, w) = mean.dims4()?;
-        let mean = self.vae.scale(&mean)?.flatten_all()?.to_vec1()?;
+        let mean = self.latent.scale(&mean)?.flatten_all()?.to_vec1()?;
         // Bounds as in diffusers' DiagonalGaussianDistribution. A spread is scaled but not shifted.
         let spread = (logvar.clamp(-30f32, 20f32)? * 0.5)?.exp()?;
-        let spread = (spread * self.vae.config().scaling_factor)?.flatten_all()?.to_vec1()?;
+        let spread = (spread * self.latent.scaling)?.flatten_all()?.to_vec1()?;
         let moments = Moments { mean, spread, mask: self.masked.then(|| self.mask(image)), shape: (c, h, w) };
         ensure!(
             moments.mean.iter().chain(&moments.spread).all(|v| v.is_finite()),

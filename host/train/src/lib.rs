@@ -38,5 +38,5 @@ pub use optimizers::OPTIMIZERS;
 pub use plan::{Needs, Plan, PlannedBucket, plan};
 pub use run::{Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, train};
 pub use safetensors_file::SaveDtype;
-pub use setup::{Base, trainer};
+pub use setup::{Base, trainable, trainer};
 pub use step::{Batch, Losses, Lrs, Objective, Text, Trainer};

@@ -293,6 +293,7 @@ impl<'a> Run<'a> {
         let device = trainer.device();
         let encoder = Encoder {
             vae: &self.base.vae,
+            latent: self.base.latent,
             digest: &self.base.digest,
             device: &device,
             store: self.place.cache,

@@ -6,9 +6,9 @@ use crate::networks::{self, Part, Shape, Trained};
 use crate::plan::Needs;
 use crate::step::{Objective, Trainer};
 use crate::{Config, losses, optimizers};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
-use models::{Adapter, Betas, Family, Target, TextEncoder, UNet, Vae};
+use models::{Adapter, Betas, Family, Latent, Network, Noise, Target, Texts, Vae};
 use sample::rng::TorchCpu;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,11 +16,13 @@ use std::sync::Arc;
 /// The frozen model that is trained on.
 #[derive(Clone)]
 pub struct Base {
-    pub unet: UNet,
-    pub text: TextEncoder,
+    pub network: Network,
+    pub text: Texts,
     pub vae: Vae,
+    /// The scale of its latents.
+    pub latent: Latent,
     pub family: &'static Family,
-    /// What the UNet outputs.
+    /// What the network outputs.
     pub prediction: Prediction,
     /// The noise schedule of its training.
     pub betas: Betas,
@@ -32,29 +34,50 @@ pub struct Base {
 
 impl Base {
     /// A loaded model as a base to train on.
-    pub fn new(loaded: &models::Loaded, name: &str) -> Self {
-        Self {
-            unet: loaded.unet.clone(),
+    ///
+    /// # Errors
+    /// The family cannot be trained yet.
+    pub fn new(loaded: &models::Loaded, name: &str) -> Result<Self> {
+        let (prediction, betas) = trainable(loaded.family, loaded.prediction, loaded.noise)?;
+        Ok(Self {
+            network: loaded.network.clone(),
             text: loaded.text.clone(),
             vae: loaded.vae.clone(),
+            latent: loaded.latent,
             family: loaded.family,
-            prediction: match loaded.prediction {
-                models::Prediction::Epsilon => Prediction::Epsilon,
-                models::Prediction::Velocity => Prediction::V,
-            },
-            betas: loaded.betas,
+            prediction,
+            betas,
             name: name.to_owned(),
             digest: loaded.digest.clone(),
+        })
+    }
+}
+
+/// What a base predicts and its betas, if it is of a family that can be trained.
+///
+/// # Errors
+/// It is not.
+pub fn trainable(family: &Family, prediction: models::Prediction, noise: Noise) -> Result<(Prediction, Betas)> {
+    let prediction = match prediction {
+        models::Prediction::Epsilon => Some(Prediction::Epsilon),
+        models::Prediction::Velocity => Some(Prediction::V),
+        models::Prediction::Flow => None,
+    };
+    match (prediction, noise.betas()) {
+        (Some(prediction), Some(betas)) if family.trainable => Ok((prediction, betas)),
+        _ => {
+            let can = models::FAMILIES.iter().filter(|f| f.trainable).map(|f| f.name).collect::<Vec<_>>().join(", ");
+            bail!("training for {} is not built yet; a base of {can} can be trained", family.name)
         }
     }
 }
 
 impl Base {
-    /// What the base needs of its pictures. Each level of the UNet but the last halves the latent.
+    /// What the base needs of its pictures.
     pub fn needs(&self) -> Needs {
-        let halvings = self.unet.config().block_out_channels.len().saturating_sub(1);
-        let step = (self.vae.config().factor() << halvings) as u32;
-        let sample = self.unet.config().sample_size.map(|n| (n * self.vae.config().factor()) as u32);
+        let takes = self.network.takes();
+        let step = (self.vae.config().factor() * takes.multiple) as u32;
+        let sample = takes.side.map(|n| (n * self.vae.config().factor()) as u32);
         Needs { resolution: sample.unwrap_or(self.family.side as u32), step }
     }
 }
@@ -79,23 +102,24 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     };
     let mut text = base.text.clone();
     if config.train_text_encoder {
-        let targets = base.text.targets().into_iter().filter(|t| config.targets.text(&t.path));
-        // Layers that the states skip would never get a gradient.
-        let used = base.text.config().num_hidden_layers.saturating_sub(config.clip_skip - 1);
-        let skipped: Vec<String> =
-            (used..base.text.config().num_hidden_layers).map(|i| format!(".layers.{i}.")).collect();
-        let targets = targets.filter(|t| !skipped.iter().any(|s| t.path.contains(s.as_str()))).collect();
-        text = text.with_adapters(&attach(targets, Part::TextEncoder)?)?;
+        for (i, part) in base.text.parts().iter().enumerate() {
+            let targets = part.targets().into_iter().filter(|t| config.targets.text(&t.path));
+            // Layers that the states skip would never get a gradient.
+            let used = part.layers().saturating_sub(config.clip_skip - 1);
+            let skipped: Vec<String> = (used..part.layers()).map(|i| format!(".layers.{i}.")).collect();
+            let targets = targets.filter(|t| !skipped.iter().any(|s| t.path.contains(s.as_str()))).collect();
+            text = text.with_part(i, part.with_adapters(&attach(targets, Part::TextEncoder)?)?);
+        }
     }
-    let mut unet = base.unet.clone();
+    let mut network = base.network.clone();
     if config.train_unet {
-        let targets = base.unet.targets().into_iter().filter(|t| config.targets.unet(&t.path)).collect();
-        unet = unet.with_adapters(&attach(targets, Part::Unet)?)?;
+        let targets = base.network.targets().into_iter().filter(|t| config.targets.unet(&t.path)).collect();
+        network = network.with_adapters(&attach(targets, Part::Unet)?)?;
     }
     ensure!(!trained.params.is_empty(), "the base has no layers that `targets` asks for");
     let lengths: Vec<usize> = trained.params.iter().map(|p| p.values.len()).collect();
     let optimizer = (optimizers::find(&config.optimizer)?.build)(config.optimizer_settings()?, &lengths);
-    let mut trainer = Trainer::new(unet, text, trained, optimizer, objective(config, base)?);
+    let mut trainer = Trainer::new(network, text, trained, optimizer, objective(config, base)?);
     trainer.max_grad_norm = config.max_grad_norm;
     trainer.accumulation = config.gradient_accumulation;
     trainer.clip_skip = config.clip_skip;

@@ -6,7 +6,7 @@ use crate::networks::{Part, Trained};
 use crate::optimizers::Optimize;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use models::{TextEncoder, UNet};
+use models::{Cond, Network, Texts};
 
 /// What a step learns from. All tensors on the device of the model.
 pub struct Batch {
@@ -54,9 +54,9 @@ pub struct Losses {
 /// A network in training.
 pub struct Trainer {
     /// The base with the network applied.
-    pub unet: UNet,
-    /// As [`Self::unet`]; without trained tensors if the text encoder is not trained.
-    pub text: TextEncoder,
+    pub network: Network,
+    /// As [`Self::network`]; without trained tensors if the text encoder is not trained.
+    pub text: Texts,
     pub trained: Trained,
     pub optimizer: Box<dyn Optimize>,
     pub objective: Objective,
@@ -73,26 +73,30 @@ pub struct Trainer {
 impl Trainer {
     /// Everything in its place before the first step.
     pub fn new(
-        unet: UNet,
-        text: TextEncoder,
+        network: Network,
+        text: Texts,
         trained: Trained,
         optimizer: Box<dyn Optimize>,
         objective: Objective,
     ) -> Self {
         let grads = trained.params.iter().map(|p| vec![0.0; p.values.len()]).collect();
-        Self { unet, text, trained, optimizer, objective, max_grad_norm: 1.0, accumulation: 1, clip_skip: 1, grads }
+        Self { network, text, trained, optimizer, objective, max_grad_norm: 1.0, accumulation: 1, clip_skip: 1, grads }
     }
 
     /// The losses of a batch as a tensor to go backward from, and as numbers.
     pub fn forward(&self, batch: &Batch) -> Result<(Tensor, Losses)> {
         let context = match &batch.text {
             Text::States(states) => states.clone(),
-            Text::Ids(ids) => self.text.encode_skipping(ids, self.clip_skip)?,
+            Text::Ids(ids) => {
+                let part = self.text.parts().first().context("a base without a text encoder")?;
+                let states = part.encode_ids(ids, Some(self.clip_skip))?;
+                self.text.combine(vec![states])?.states
+            }
         };
         let o = &self.objective;
         let noisy = o.noise.add_noise(&batch.latents, &batch.noise, &batch.timesteps)?;
         let times = Tensor::from_iter(batch.timesteps.iter().map(|&t| t as f32), noisy.device())?;
-        let prediction = self.unet.forward(&noisy, &times, &context)?;
+        let prediction = self.network.forward(&noisy, &times, &Cond::text(context))?;
         let target = o.noise.target(o.prediction, &batch.latents, &batch.noise, &batch.timesteps)?;
         let per_image = o.losses(&prediction, &target, batch)?;
         let numbers: Vec<f32> = per_image.to_vec1()?;

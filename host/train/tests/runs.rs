@@ -18,7 +18,7 @@ fn base() -> Base {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference");
     let folder = PathBuf::from(std::env::var("ANAGAMA_REFERENCE").unwrap_or_else(|_| default.into()));
     let loaded = models::load(&folder.join("models/sd15"), &Device::Cpu, DType::F32).unwrap();
-    Base::new(&loaded, "tiny")
+    Base::new(&loaded, "tiny").unwrap()
 }
 
 /// Five coloured pictures with captions.
@@ -139,10 +139,10 @@ fn a_saved_lora_is_read_back_with_every_key() {
         let trained = run(dir.path(), &config, &base, &set, &mut Quiet).unwrap();
         let bytes = std::fs::read(&trained.checkpoints[0].path).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let layers =
-            base.unet.targets().iter().filter(|t| t.path.contains("attentions.")).count() + base.text.targets().len();
+        let text = base.text.parts()[0].targets();
+        let layers = base.network.targets().iter().filter(|t| t.path.contains("attentions.")).count() + text.len();
         assert_eq!((file.len(), trained.facts.layers), (3 * layers, layers));
-        for target in base.text.targets() {
+        for target in text {
             for leaf in ["lora_down.weight", "lora_up.weight", "alpha"] {
                 file.tensor(&format!("{}.{leaf}", target.kohya)).unwrap();
             }

@@ -1,15 +1,21 @@
-//! CLIP's text encoder (Radford et al. 2021, arXiv:2103.00020), as in transformers' CLIPTextModel.
+//! CLIP's text encoder (Radford et al. 2021, arXiv:2103.00020), as in transformers' CLIPTextModel and
+//! CLIPTextModelWithProjection: OpenAI's ViT-L, OpenCLIP's ViT-H and ViT-bigG (Cherti et al. 2022, arXiv:2212.07143).
 
+mod names;
 mod tokenizer;
 
+pub(crate) use names::{is_g, is_h, is_l};
 pub use tokenizer::{Tokenizer, Tokens};
 
 use crate::adapter::{Adapter, NormTarget, Target};
 use crate::config::Json;
 use crate::error::{Error, Result};
+use crate::family::TextRow;
 use crate::layers::{LayerId, Layers, Norm, NormId};
+use crate::load::Source;
 use crate::ops::{self, Mask};
 use crate::patch::{How, Patched};
+use crate::text::{Encode, PartStates, TextPart, Token, TokenCutter};
 use crate::weights::{Build, Part};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
@@ -36,6 +42,8 @@ pub struct TextConfig {
     pub layer_norm_eps: f64,
     /// The end token, whose state is the pooled output. 2, as in the first CLIP configs, means the highest id.
     pub eos_token_id: u32,
+    /// Features of the pooled state behind the projection, where there is one.
+    pub projection_dim: usize,
 }
 
 /// What the feed-forward applies.
@@ -60,6 +68,10 @@ impl TextConfig {
             hidden_act: json.optional("hidden_act")?.unwrap_or(Activation::QuickGelu),
             layer_norm_eps: json.optional("layer_norm_eps")?.unwrap_or(1e-5),
             eos_token_id: json.optional("eos_token_id")?.unwrap_or(2),
+            projection_dim: match json.optional("projection_dim")? {
+                Some(projection) => projection,
+                None => json.required("hidden_size")?,
+            },
         };
         config.check().map_err(|what| json.wrong(what))?;
         Ok(config)
@@ -76,12 +88,89 @@ impl TextConfig {
     }
 }
 
+/// One of CLIP's text encoders at full size.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// Features of each state.
+    width: usize,
+    layers: usize,
+    activation: Activation,
+    /// Whether files have a projection of the pooled state.
+    projects: bool,
+    /// What fills short rows.
+    padding: &'static str,
+}
+
+/// OpenAI's ViT-L/14.
+pub(crate) const L: Kind =
+    Kind { width: 768, layers: 12, activation: Activation::QuickGelu, projects: false, padding: tokenizer::END };
+/// OpenCLIP's ViT-H/14.
+pub(crate) const H: Kind = Kind { width: 1024, layers: 24, activation: Activation::Gelu, projects: true, padding: "!" };
+/// OpenCLIP's ViT-bigG/14.
+pub(crate) const G: Kind = Kind { width: 1280, layers: 32, activation: Activation::Gelu, projects: true, padding: "!" };
+
+/// Which states a family reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Those so many layers before the end, 1: the last.
+    pub(crate) skip: usize,
+    /// Behind the final norm.
+    pub(crate) norm: bool,
+    /// The pooled state behind the projection.
+    pub(crate) projects: bool,
+}
+
+/// Reads an encoder in the names of transformers or OpenCLIP. Without a config its shape is inferred, and its tokenizer
+/// is that of OpenAI's CLIP.
+pub(crate) fn load(source: &Source, row: &'static TextRow, kind: &Kind, reading: Reading) -> Result<TextPart> {
+    let open = names::is_open(source);
+    let name = if open { names::open } else { names::transformers };
+    let entries = source.entries(|key, piece| name(key, piece, reading.projects));
+    let config = match &source.config {
+        Some(json) => TextConfig::from_json(json)?,
+        None => names::config(&crate::load::shapes_of(&entries), kind).map_err(|what| source.wrong(what))?,
+    };
+    let tokenizer = match &source.tokenizer {
+        Some(folder) => Tokenizer::from_folder(folder)?,
+        None => {
+            source.note(format!("the tokenizer of {} is that of OpenAI's CLIP", row.name));
+            Tokenizer::clip_padded(kind.padding)?
+        }
+    };
+    let mut encoder = source.build(entries, |part| TextEncoder::build(config, part, tokenizer, reading))?;
+    // Files in transformers' form leave out the layers behind the states that the family reads.
+    let whole = open || encoder.net.blocks.len() >= kind.layers;
+    encoder.cut = if reading.norm && !whole { reading.skip - 1 } else { 0 };
+    Ok(TextPart::new(row, Arc::new(encoder)))
+}
+
+/// An encoder of the full size.
+pub(crate) fn full_size(part: &mut Part, row: &'static TextRow, kind: &Kind, reading: Reading) -> Result<TextPart> {
+    let config = TextConfig {
+        vocab_size: 49408,
+        hidden_size: kind.width,
+        intermediate_size: 4 * kind.width,
+        num_hidden_layers: kind.layers,
+        num_attention_heads: kind.width / 64,
+        max_position_embeddings: tokenizer::LENGTH,
+        hidden_act: kind.activation,
+        layer_norm_eps: 1e-5,
+        eos_token_id: 2,
+        projection_dim: kind.width,
+    };
+    let encoder = TextEncoder::build(config, part, Tokenizer::clip_padded(kind.padding)?, reading)?;
+    Ok(TextPart::new(row, Arc::new(encoder)))
+}
+
 /// Tokenizer and text encoder. Cheap to clone.
 #[derive(Clone)]
 pub struct TextEncoder {
     net: Arc<Net>,
     layers: Layers,
     tokenizer: Arc<Tokenizer>,
+    reading: Reading,
+    /// Layers of the whole model that are missing at the end.
+    cut: usize,
 }
 
 struct Net {
@@ -92,6 +181,7 @@ struct Net {
     positions: Tensor,
     blocks: Vec<Block>,
     norm: NormId,
+    projection: Option<LayerId>,
 }
 
 struct Block {
@@ -113,9 +203,6 @@ pub struct TextOutput {
     /// The normed last state of each text's first end token, (b, d).
     pub pooled: Tensor,
 }
-
-/// Kohya's prefix of the text encoder's layers.
-pub(crate) const KOHYA_PREFIX: &str = "lora_te_";
 
 impl TextEncoder {
     /// The shape of this network.
@@ -143,40 +230,23 @@ impl TextEncoder {
         Ok(Tensor::from_vec(ids, (texts.len(), length), self.net.tokens.device())?)
     }
 
-    /// The layers that can get an adapter, in the network's order.
-    pub fn targets(&self) -> Vec<Target> {
-        self.layers.targets(KOHYA_PREFIX)
-    }
-
-    /// As [`crate::UNet::with_adapters`].
-    pub fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<TextEncoder> {
-        Ok(TextEncoder { layers: self.layers.with_adapters(adapters)?, ..self.clone() })
-    }
-
-    /// The normalisations that a patch can change, in the network's order.
-    pub fn norm_targets(&self) -> Vec<NormTarget> {
-        self.layers.norm_targets(KOHYA_PREFIX)
-    }
-
-    /// As [`crate::UNet::with_patches`].
-    pub fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<TextEncoder> {
-        Ok(TextEncoder { layers: self.layers.with_patches(patches, how)?, ..self.clone() })
-    }
-
     /// The states of token ids (b, n), n up to the encoder's length.
     pub fn encode(&self, ids: &Tensor) -> Result<TextOutput> {
+        let rows = ids.to_dtype(DType::U32)?.to_vec2::<u32>()?;
+        let rows: Vec<Vec<Token>> = rows.into_iter().map(|row| row.into_iter().map(Token::Id).collect()).collect();
+        self.run(&rows)
+    }
+
+    /// The states of rows of tokens, all of one length.
+    fn run(&self, rows: &[Vec<Token>]) -> Result<TextOutput> {
         let config = &self.net.config;
-        let (b, n) = ids.dims2()?;
+        let (b, n) = (rows.len(), rows.first().map_or(0, Vec::len));
         if n == 0 || n > config.max_position_embeddings {
             return Err(Error::Tokens(format!("expected 1 to {} tokens, found {n}", config.max_position_embeddings)));
         }
-        let ids = ids.to_dtype(DType::U32)?.flatten_all()?;
-        let list = ids.to_vec1::<u32>()?;
-        if let Some(id) = list.iter().find(|&&id| id as usize >= config.vocab_size) {
-            return Err(Error::Tokens(format!("token {id} is outside of the vocabulary of {}", config.vocab_size)));
-        }
+        let embedded = rows.iter().map(|row| self.embed(row)).collect::<Result<Vec<_>>>()?;
         // (b, n, d)
-        let tokens = self.net.tokens.index_select(&ids, 0)?.reshape((b, n, config.hidden_size))?;
+        let tokens = Tensor::stack(&embedded, 0)?;
         let mut x = tokens.broadcast_add(&self.net.positions.narrow(0, 0, n)?)?;
         let mut hidden_states = vec![x.clone()];
         for block in &self.net.blocks {
@@ -184,23 +254,62 @@ impl TextEncoder {
             hidden_states.push(x.clone());
         }
         let last_hidden = self.final_norm(&x)?;
-        let pooled = list
-            .chunks_exact(n)
+        let pooled = rows
+            .iter()
             .enumerate()
-            .map(|(i, ids)| last_hidden.get(i)?.get(config.end(ids)))
+            .map(|(i, row)| last_hidden.get(i)?.get(config.end(row)))
             .collect::<candle_core::Result<Vec<_>>>()?;
+        debug_assert_eq!(pooled.len(), b);
         Ok(TextOutput { pooled: Tensor::stack(&pooled, 0)?, last_hidden, hidden_states })
     }
 
-    /// The states that condition an SD 1.x network: those `skip` layers before the end (1: the last), behind the final
-    /// layer norm, as with «clip skip» in the web UI.
-    pub fn encode_skipping(&self, ids: &Tensor, skip: usize) -> Result<Tensor> {
-        let output = self.encode(ids)?;
+    /// The embeddings of one row, (n, d).
+    fn embed(&self, row: &[Token]) -> Result<Tensor> {
+        let config = &self.net.config;
+        let id = |token: &Token| match token {
+            Token::Id(id) if (*id as usize) < config.vocab_size => Ok(*id),
+            Token::Id(id) => {
+                Err(Error::Tokens(format!("token {id} is outside of the vocabulary of {}", config.vocab_size)))
+            }
+            // Looked up like the others and replaced below.
+            Token::Vector(_) => Ok(0),
+        };
+        let ids = row.iter().map(id).collect::<Result<Vec<u32>>>()?;
+        let embedded = self.net.tokens.index_select(&Tensor::new(ids.as_slice(), self.net.tokens.device())?, 0)?;
+        if row.iter().all(|token| matches!(token, Token::Id(_))) {
+            return Ok(embedded);
+        }
+        let each = row.iter().enumerate().map(|(i, token)| match token {
+            Token::Id(_) => Ok(embedded.get(i)?),
+            Token::Vector(vector) if vector.dims() == [config.hidden_size] => Ok(vector.clone()),
+            Token::Vector(vector) => Err(Error::Tokens(format!(
+                "expected an embedding of {} numbers, found {:?}: it belongs to another family",
+                config.hidden_size,
+                vector.dims()
+            ))),
+        });
+        Ok(Tensor::stack(&each.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    /// The states `skip` layers before the end of the whole model (1: the last).
+    fn states(&self, output: &TextOutput, skip: usize) -> Result<Tensor> {
         let layers = self.net.blocks.len();
-        match skip {
-            0 | 1 => Ok(output.last_hidden),
-            _ if skip <= layers => self.final_norm(&output.hidden_states[layers + 1 - skip]),
-            _ => Err(Error::Unsupported(format!("clip skip {skip} is more than the encoder's {layers} layers"))),
+        let skip = match skip.checked_sub(self.cut) {
+            Some(skip @ 1..) if skip <= layers => skip,
+            Some(1..) => {
+                let all = layers + self.cut;
+                return Err(Error::Unsupported(format!("clip skip {skip} is more than the encoder's {all} layers")));
+            }
+            _ => {
+                let what =
+                    format!("clip skip {skip}: the file leaves out the last layer; the least is {}", self.cut + 1);
+                return Err(Error::Unsupported(what));
+            }
+        };
+        match (skip, self.reading.norm) {
+            (1, true) => Ok(output.last_hidden.clone()),
+            (_, true) => self.final_norm(&output.hidden_states[layers + 1 - skip]),
+            (_, false) => Ok(output.hidden_states[layers + 1 - skip].clone()),
         }
     }
 
@@ -210,7 +319,15 @@ impl TextEncoder {
         Ok(ops::layer_norm(states, weight, bias, self.net.config.layer_norm_eps as f32)?)
     }
 
-    pub(crate) fn build(config: TextConfig, part: &mut Part, tokenizer: Tokenizer) -> Result<TextEncoder> {
+    fn build(config: TextConfig, part: &mut Part, mut tokenizer: Tokenizer, reading: Reading) -> Result<TextEncoder> {
+        if tokenizer.vocabulary() > config.vocab_size {
+            return Err(Error::Tokens(format!(
+                "the tokenizer has {} tokens, the text encoder {}: they belong to different models",
+                tokenizer.vocabulary(),
+                config.vocab_size
+            )));
+        }
+        tokenizer.set_length(config.max_position_embeddings);
         // Newer transformers store tensors without `text_model.`; paths of adapters have it always.
         let mut b = Build::new(part, "text_model.");
         let d = config.hidden_size;
@@ -232,17 +349,70 @@ impl TextEncoder {
             });
         }
         let norm = b.norm("final_layer_norm", d)?;
+        // It stands outside of `text_model` in transformers.
+        b.prefix = "";
+        let projection = match reading.projects {
+            true => Some(b.matrix("text_projection", d, config.projection_dim)?),
+            false => None,
+        };
         let layers = b.layers;
-        let net = Arc::new(Net { config, tokens, positions, blocks, norm });
-        Ok(TextEncoder { net, layers, tokenizer: Arc::new(tokenizer) })
+        let net = Arc::new(Net { config, tokens, positions, blocks, norm, projection });
+        Ok(TextEncoder { net, layers, tokenizer: Arc::new(tokenizer), reading, cut: 0 })
+    }
+}
+
+impl Encode for TextEncoder {
+    fn tokens(&self) -> &dyn TokenCutter {
+        &*self.tokenizer
+    }
+
+    fn width(&self) -> usize {
+        self.net.config.hidden_size
+    }
+
+    fn layers(&self) -> usize {
+        self.net.blocks.len()
+    }
+
+    fn encode(&self, rows: &[Vec<Token>], skip: Option<usize>) -> Result<PartStates> {
+        let output = self.run(rows)?;
+        let pooled = match self.net.projection {
+            Some(projection) => self.layers.run(projection, &output.pooled)?,
+            None => output.pooled.clone(),
+        };
+        Ok(PartStates { states: self.states(&output, skip.unwrap_or(self.reading.skip))?, pooled: Some(pooled) })
+    }
+
+    fn targets(&self, kohya: &str) -> Vec<Target> {
+        self.layers.targets(kohya)
+    }
+
+    fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Arc<dyn Encode>> {
+        Ok(Arc::new(TextEncoder { layers: self.layers.with_adapters(adapters)?, ..self.clone() }))
+    }
+
+    fn norm_targets(&self, kohya: &str) -> Vec<NormTarget> {
+        self.layers.norm_targets(kohya)
+    }
+
+    fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Arc<dyn Encode>> {
+        Ok(Arc::new(TextEncoder { layers: self.layers.with_patches(patches, how)?, ..self.clone() }))
+    }
+
+    fn clip(&self) -> Option<&TextEncoder> {
+        Some(self)
     }
 }
 
 impl TextConfig {
     /// Where the end token stands: transformers takes the highest id if the config is of the first kind.
-    fn end(&self, ids: &[u32]) -> usize {
-        let wanted = if self.eos_token_id == 2 { ids.iter().max().copied() } else { Some(self.eos_token_id) };
-        ids.iter().position(|id| Some(*id) == wanted).unwrap_or(0)
+    fn end(&self, row: &[Token]) -> usize {
+        let ids = row.iter().map(|token| match token {
+            Token::Id(id) => Some(*id),
+            Token::Vector(_) => None,
+        });
+        let wanted = if self.eos_token_id == 2 { ids.clone().flatten().max() } else { Some(self.eos_token_id) };
+        ids.into_iter().position(|id| id.is_some() && id == wanted).unwrap_or(0)
     }
 }
 

@@ -1,6 +1,7 @@
 //! CLIP's byte-pair tokens, by the crate `tokenizers`.
 
 use crate::error::{Error, Result};
+use crate::text::TokenCutter;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -25,15 +26,20 @@ pub struct Tokens {
 }
 
 const START: &str = "<|startoftext|>";
-const END: &str = "<|endoftext|>";
+pub(super) const END: &str = "<|endoftext|>";
 /// Merges of OpenAI's CLIP (MIT licence), for checkpoints that come without a tokenizer.
 const MERGES: &str = include_str!("merges.txt");
 /// Tokens a CLIP text encoder takes.
-pub(crate) const LENGTH: usize = 77;
+pub(super) const LENGTH: usize = 77;
 
 impl Tokenizer {
     /// The tokenizer of OpenAI's CLIP, which every SD 1.x checkpoint uses.
     pub fn clip() -> Result<Tokenizer> {
+        Tokenizer::clip_padded(END)
+    }
+
+    /// The same with another token that fills short texts.
+    pub(super) fn clip_padded(padding: &str) -> Result<Tokenizer> {
         let merges = merge_lines(MERGES);
         // The vocabulary follows from the merges: bytes, bytes that end a word, merged pieces, special tokens.
         let bytes = byte_letters();
@@ -42,7 +48,7 @@ impl Tokenizer {
         names.extend(merges.iter().map(|(a, b)| format!("{a}{b}")));
         names.extend([START.to_owned(), END.to_owned()]);
         let vocabulary = names.into_iter().enumerate().map(|(id, name)| (name, id.into())).collect();
-        Tokenizer::new(vocabulary, &merges, END).map_err(Error::Tokens)
+        Tokenizer::new(vocabulary, &merges, padding).map_err(Error::Tokens)
     }
 
     /// The tokenizer of a diffusers folder: `tokenizer.json`, or `vocab.json` with `merges.txt`.
@@ -144,6 +150,32 @@ impl Tokenizer {
         ids.push(self.end);
         ids.resize(self.length, self.padding);
         Ok(Tokens { ids, used, cut: own.len() - used })
+    }
+}
+
+impl TokenCutter for Tokenizer {
+    fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        Tokenizer::ids(self, text)
+    }
+
+    fn start(&self) -> Option<u32> {
+        Some(self.start)
+    }
+
+    fn end(&self) -> u32 {
+        self.end
+    }
+
+    fn padding(&self) -> u32 {
+        self.padding
+    }
+
+    fn length(&self) -> Option<usize> {
+        Some(self.length)
+    }
+
+    fn least(&self) -> usize {
+        self.length
     }
 }
 

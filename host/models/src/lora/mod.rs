@@ -1,14 +1,14 @@
-//! LoRA files: reading them and putting them onto a UNet and text encoder. Reads LoRA and LoCon in kohya's names and in
+//! LoRA files: reading them and putting them onto a network and its text encoders. Reads LoRA and LoCon in kohya's names and in
 //! those of PEFT and diffusers; other networks (LoHa, LoKr, DoRA …) are refused by name.
 
 mod names;
 
 use crate::adapter::{LoraRef, TargetKind};
-use crate::clip::TextEncoder;
 use crate::error::{Error, Result};
-use crate::family;
+use crate::family::{self, Kind};
+use crate::network::Network;
 use crate::patch::{Patch, Patched};
-use crate::unet::UNet;
+use crate::text::Texts;
 use crate::weights::{Entry, WeightFile};
 use candle_core::{Device, Tensor};
 use names::{Leaf, Targets};
@@ -49,10 +49,10 @@ pub enum Unmatched {
 
 /// Networks with a LoRA.
 pub struct Applied {
-    /// The UNet with the LoRA's layers.
-    pub unet: UNet,
-    /// The text encoder with the LoRA's layers.
-    pub text: TextEncoder,
+    /// The denoising network with the LoRA's layers.
+    pub network: Network,
+    /// The text encoders with the LoRA's layers.
+    pub text: Texts,
     /// What was left out, for people.
     pub warnings: Vec<String>,
 }
@@ -116,24 +116,25 @@ impl File {
     /// no layer are an error that lists them all, or warnings.
     pub fn apply(
         &self,
-        unet: &UNet,
-        text: &TextEncoder,
+        network: &Network,
+        text: &Texts,
         strength_model: f64,
         strength_text: f64,
         unmatched: Unmatched,
         how: How,
     ) -> Result<Applied> {
-        let targets = Targets::new(unet, text);
+        let targets = Targets::new(network, text);
         let mut problems = Vec::new();
-        let mut matched = [HashMap::new(), HashMap::new()];
-        let strengths = [strength_model, strength_text];
+        // The network's layers, then those of each text encoder.
+        let mut matched: Vec<HashMap<String, Vec<Patched>>> = vec![HashMap::new(); 1 + text.parts().len()];
         for (name, module) in &self.modules {
             match targets.find(name) {
                 None => problems.push(format!("`{name}` is no layer of this model")),
                 Some((net, target)) => match module.fits(target.shape) {
                     Ok(()) => {
-                        let patched = Patched { patch: module.clone(), strength: strengths[*net as usize] };
-                        matched[*net as usize].entry(target.path.clone()).or_insert_with(Vec::new).push(patched);
+                        let strength = if *net == 0 { strength_model } else { strength_text };
+                        let patched = Patched { patch: module.clone(), strength };
+                        matched[*net].entry(target.path.clone()).or_default().push(patched);
                     }
                     Err(problem) => problems.push(format!("`{name}`: {problem}")),
                 },
@@ -149,9 +150,12 @@ impl File {
             return Err(Error::Keys { place, problems, hint: names::guess(&self.modules, &self.metadata) });
         }
         let warnings = problems.into_iter().map(|p| format!("{}: {p}; left out", self.path.display())).collect();
-        let [for_unet, for_text] = matched;
-        let (unet, text) = (unet.with_patches(&for_unet, how)?, text.with_patches(&for_text, how)?);
-        Ok(Applied { unet, text, warnings })
+        let network = network.with_patches(&matched[0], how)?;
+        let mut texts = text.clone();
+        for (i, part) in text.parts().iter().enumerate() {
+            texts = texts.with_part(i, part.with_patches(&matched[1 + i], how)?);
+        }
+        Ok(Applied { network, text: texts, warnings })
     }
 }
 
@@ -261,9 +265,9 @@ fn not_a_lora(file: &WeightFile, others: &[&str]) -> Error {
     }
     let shapes = file.entries.iter().map(|(key, e)| (key.clone(), e.shape.clone())).collect();
     match family::recognise(&shapes) {
-        Some((mark, reason)) if mark.name != "a LoRA" => Error::file(
+        Some((Kind::Family(family), reason)) => Error::file(
             &file.path,
-            format!("this is a whole checkpoint of {} ({reason}), not a LoRA; load it as a checkpoint", mark.name),
+            format!("this is a whole checkpoint of {} ({reason}), not a LoRA; load it as a checkpoint", family.name),
         ),
         _ => Error::Keys {
             place: format!("{}: not a LoRA, or of an unknown naming", file.path.display()),

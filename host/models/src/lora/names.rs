@@ -2,8 +2,8 @@
 
 use super::Module;
 use crate::adapter::Target;
-use crate::clip::TextEncoder;
-use crate::unet::UNet;
+use crate::network::Network;
+use crate::text::Texts;
 use std::collections::{BTreeMap, HashMap};
 
 /// A matrix of a layer.
@@ -60,30 +60,29 @@ pub(super) fn other_kind(key: &str) -> Option<&'static str> {
     OTHERS.iter().find(|(piece, _)| key.contains(piece)).map(|(_, name)| *name)
 }
 
-/// A network of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Net {
-    UNet = 0,
-    Text = 1,
-}
-
-/// The layers of a model under all the names that files give them.
-pub(super) struct Targets(HashMap<String, (Net, Target)>);
+/// The layers of a model under all the names that files give them: 0 for the denoising network, then one for each text
+/// encoder.
+pub(super) struct Targets(HashMap<String, (usize, Target)>);
 
 impl Targets {
-    pub(super) fn new(unet: &UNet, text: &TextEncoder) -> Targets {
+    pub(super) fn new(network: &Network, texts: &Texts) -> Targets {
         let mut names = HashMap::new();
-        for (net, targets, prefix) in [(Net::UNet, unet.targets(), "unet"), (Net::Text, text.targets(), "text_encoder")]
-        {
+        let mut add = |net: usize, folder: &str, kohya: &str, targets: Vec<Target>| {
             for target in targets {
-                names.insert(format!("{prefix}.{}", target.path), (net, target.clone()));
+                names.insert(format!("{folder}.{}", target.path), (net, target.clone()));
+                names.insert(format!("{kohya}{}", target.path.replace('.', "_")), (net, target.clone()));
                 names.insert(target.kohya.clone(), (net, target));
             }
+        };
+        let row = &texts.family().network;
+        add(0, row.folder, row.kohya, network.targets());
+        for (i, part) in texts.parts().iter().enumerate() {
+            add(1 + i, part.row().folder, part.row().kohya, part.targets());
         }
         Targets(names)
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&(Net, Target)> {
+    pub(super) fn find(&self, name: &str) -> Option<&(usize, Target)> {
         self.0.get(name).or_else(|| self.0.get(name.strip_prefix("base_model.model.")?))
     }
 }

@@ -5,42 +5,60 @@ use crate::error::Result;
 
 /// The shape of a UNet2DConditionModel. Field names follow diffusers' `config.json`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct UNetConfig {
+pub(crate) struct UNetConfig {
     /// Channels of the input; 4 for a latent, 9 for an inpainting model.
-    pub in_channels: usize,
+    pub(crate) in_channels: usize,
     /// Channels of the output.
-    pub out_channels: usize,
+    pub(crate) out_channels: usize,
     /// Channels of each level, from the largest image to the smallest.
-    pub block_out_channels: Vec<usize>,
+    pub(crate) block_out_channels: Vec<usize>,
     /// Residual blocks of each level on the way down; one more on the way up.
-    pub layers_per_block: usize,
+    pub(crate) layers_per_block: usize,
     /// Whether each level on the way down has attention.
-    pub down_attention: Vec<bool>,
+    pub(crate) down_attention: Vec<bool>,
     /// Whether each level on the way up has attention.
-    pub up_attention: Vec<bool>,
+    pub(crate) up_attention: Vec<bool>,
     /// Attention heads of each level.
-    pub heads: Vec<usize>,
+    pub(crate) heads: Vec<usize>,
     /// Transformer blocks in each attention of each level.
-    pub transformer_layers: Vec<usize>,
+    pub(crate) transformer_layers: Vec<usize>,
     /// Features of the text states.
-    pub cross_attention_dim: usize,
+    pub(crate) cross_attention_dim: usize,
     /// Groups of the group norms.
-    pub norm_num_groups: usize,
+    pub(crate) norm_num_groups: usize,
     /// Added to the variance in residual blocks.
-    pub norm_eps: f64,
+    pub(crate) norm_eps: f64,
     /// Whether the transformers' projections are linear layers instead of 1×1 convolutions.
-    pub use_linear_projection: bool,
+    pub(crate) use_linear_projection: bool,
     /// Whether the timestep's cosines come before its sines.
-    pub flip_sin_to_cos: bool,
+    pub(crate) flip_sin_to_cos: bool,
     /// Shift of the timestep's frequencies.
-    pub freq_shift: f64,
+    pub(crate) freq_shift: f64,
     /// Side of the square latents that it was trained on, if the config says so.
-    pub sample_size: Option<usize>,
+    pub(crate) sample_size: Option<usize>,
+    /// The condition on pooled text and the picture's size, if there is one (`text_time`).
+    pub(crate) addition: Option<Addition>,
+}
+
+/// A condition that is added to the timestep's embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addition {
+    /// Features of each of the six sizes.
+    pub(crate) size: usize,
+    /// Features of the pooled text and of all sizes together.
+    pub(crate) input: usize,
+}
+
+impl Addition {
+    /// Features of the pooled text.
+    pub(super) fn pooled(self) -> usize {
+        self.input.saturating_sub(6 * self.size)
+    }
 }
 
 /// Settings that this UNet does not have, with the value that means «not used».
 const UNUSED: &[(&str, &[&str])] = &[
-    ("addition_embed_type", &["null"]),
+    ("addition_embed_type", &["null", "\"text_time\""]),
     ("class_embed_type", &["null"]),
     ("encoder_hid_dim_type", &["null"]),
     ("time_embedding_type", &["null", "\"positional\""]),
@@ -77,7 +95,15 @@ impl UNetConfig {
                 })
                 .collect()
         };
+        let addition = match json.optional::<String>("addition_embed_type")? {
+            Some(_) => Some(Addition {
+                size: json.required("addition_time_embed_dim")?,
+                input: json.required("projection_class_embeddings_input_dim")?,
+            }),
+            None => None,
+        };
         let config = UNetConfig {
+            addition,
             in_channels: json.optional("in_channels")?.unwrap_or(4),
             out_channels: json.optional("out_channels")?.unwrap_or(4),
             layers_per_block: json.optional("layers_per_block")?.unwrap_or(2),
@@ -103,7 +129,7 @@ impl UNetConfig {
     }
 
     /// The UNet of Stable Diffusion 1.5: 860 million weights.
-    pub fn sd15() -> UNetConfig {
+    pub(crate) fn sd15() -> UNetConfig {
         UNetConfig {
             in_channels: 4,
             out_channels: 4,
@@ -120,6 +146,34 @@ impl UNetConfig {
             flip_sin_to_cos: true,
             freq_shift: 0.0,
             sample_size: Some(64),
+            addition: None,
+        }
+    }
+
+    /// The UNet of Stable Diffusion 2.1: 866 million weights.
+    pub(crate) fn sd21() -> UNetConfig {
+        UNetConfig {
+            heads: vec![5, 10, 20, 20],
+            cross_attention_dim: 1024,
+            use_linear_projection: true,
+            sample_size: Some(96),
+            ..UNetConfig::sd15()
+        }
+    }
+
+    /// The UNet of SDXL base: 2.6 thousand million weights.
+    pub(crate) fn sdxl() -> UNetConfig {
+        UNetConfig {
+            block_out_channels: vec![320, 640, 1280],
+            down_attention: vec![false, true, true],
+            up_attention: vec![true, true, false],
+            heads: vec![5, 10, 20],
+            transformer_layers: vec![1, 2, 10],
+            cross_attention_dim: 2048,
+            use_linear_projection: true,
+            sample_size: Some(128),
+            addition: Some(Addition { size: 256, input: 2816 }),
+            ..UNetConfig::sd15()
         }
     }
 
@@ -136,6 +190,11 @@ impl UNetConfig {
                 return Err(format!("{c} channels do not divide into {} heads", self.heads[level]));
             }
         }
-        Ok(())
+        match self.addition {
+            Some(addition) if addition.input <= 6 * addition.size => {
+                Err(format!("{} features leave none for the pooled text beside 6 × {}", addition.input, addition.size))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -1,13 +1,19 @@
-//! UNet2DConditionModel: the denoising network of SD 1.x (Rombach et al. 2022, arXiv:2112.10752), as in diffusers.
+//! UNet2DConditionModel: the denoising network of Stable Diffusion (Rombach et al. 2022, arXiv:2112.10752) and SDXL
+//! (Podell et al. 2023, arXiv:2307.01952), as in diffusers.
 
 mod config;
+pub(crate) mod infer;
+mod names;
 mod transformer;
 
-pub use config::UNetConfig;
+pub(crate) use config::UNetConfig;
+pub(crate) use infer::Heads;
 
 use crate::adapter::{Adapter, NormTarget, Target};
 use crate::error::{Error, Result};
 use crate::layers::{LayerId, Layers, Norm, NormId};
+use crate::load::Source;
+use crate::network::{Cond, Denoise, Network, Observe, Takes};
 use crate::ops::{self, Window};
 use crate::patch::{How, Patched};
 use crate::resnet::Resnet;
@@ -19,20 +25,32 @@ use transformer::Transformer;
 
 /// The denoising network. Cheap to clone: structure and weights are shared.
 #[derive(Clone)]
-pub struct UNet {
+pub(crate) struct UNet {
     net: Arc<Net>,
     layers: Layers,
 }
 
 struct Net {
     config: UNetConfig,
+    naming: Naming,
+    takes: Takes,
     conv_in: LayerId,
     time: (LayerId, LayerId),
+    addition: Option<(LayerId, LayerId)>,
     down: Vec<Block>,
     middle: (Resnet, Transformer, Resnet),
     up: Vec<Block>,
     norm_out: NormId,
     conv_out: LayerId,
+}
+
+/// Whose names the layers have in kohya's LoRA files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// `down_blocks_0_attentions_0_…`
+    Diffusers,
+    /// `input_blocks_1_1_…`
+    Original,
 }
 
 /// One level, on the way down or up.
@@ -44,63 +62,72 @@ struct Block {
     resize: Option<LayerId>,
 }
 
-/// Kohya's prefix of the UNet's layers.
-pub(crate) const KOHYA_PREFIX: &str = "lora_unet_";
-
-impl UNet {
-    /// The shape of this network.
-    pub fn config(&self) -> &UNetConfig {
-        &self.net.config
-    }
-
-    /// The layers that can get an adapter, in the network's order.
-    pub fn targets(&self) -> Vec<Target> {
-        self.layers.targets(KOHYA_PREFIX)
-    }
-
-    /// The normalisations that a patch can change, in the network's order.
-    pub fn norm_targets(&self) -> Vec<NormTarget> {
-        self.layers.norm_targets(KOHYA_PREFIX)
-    }
-
-    /// The same network with an adapter at each of these module paths, behind those it has. A path without a layer is an
-    /// error that lists all of them.
-    pub fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<UNet> {
-        Ok(UNet { net: self.net.clone(), layers: self.layers.with_adapters(adapters)? })
-    }
-
-    /// The same network with patches at these module paths, of layers or norms, behind those it has.
-    pub fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<UNet> {
-        Ok(UNet { net: self.net.clone(), layers: self.layers.with_patches(patches, how)? })
-    }
-
-    /// What the network predicts for noisy latents `x` (b, in, h, w) at `timesteps` (b,) in 0…999, or one for all (1,),
-    /// and text states `context` (b, n, d): (b, out, h, w).
-    pub fn forward(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor) -> Result<Tensor> {
-        self.forward_observed(x, timesteps, context, &mut |_, _| Ok(()))
-    }
-
-    /// The same, showing what each block gives, (b, h, w, c), under its module path.
-    pub fn forward_observed(
-        &self,
-        x: &Tensor,
-        timesteps: &Tensor,
-        context: &Tensor,
-        observe: &mut dyn FnMut(&str, &Tensor) -> Result<()>,
-    ) -> Result<Tensor> {
-        let (net, layers) = (&*self.net, &self.layers);
-        let (b, c, _, _) = x.dims4()?;
-        let (cb, _, d) = context.dims3()?;
-        let (want_c, want_d) = (net.config.in_channels, net.config.cross_attention_dim);
-        if (c, d, cb) != (want_c, want_d, b) {
-            return Err(Error::Unsupported(format!(
-                "expected latents (b, {want_c}, h, w) and text states (b, n, {want_d}), found {:?} and {:?}",
-                x.shape(),
-                context.shape()
-            )));
+/// Reads a UNet in diffusers' names or in those of the original code. Without a config its shape is inferred.
+pub(crate) fn load(source: &Source, heads: Heads, naming: Naming) -> Result<Network> {
+    let layers = names::layers(&source.shapes());
+    let old = source.has("input_blocks.");
+    let entries = source.entries(|key, piece| {
+        // A key without a translation keeps its own name, so that it is told as surplus.
+        let name = if old { names::diffusers(key, layers) } else { None };
+        crate::load::whole(name.unwrap_or_else(|| key.to_owned()), piece)
+    });
+    let config = match &source.config {
+        Some(json) => UNetConfig::from_json(json)?,
+        None => {
+            let config = infer::config(&crate::load::shapes_of(&entries), heads).map_err(|what| source.wrong(what))?;
+            let (heads, groups) = (&config.heads, config.norm_num_groups);
+            source.note(format!("its shape is inferred; {heads:?} heads and {groups} norm groups are assumed"));
+            config
         }
-        let time = self.time_embedding(timesteps, b)?;
+    };
+    source.build(entries, |part| UNet::build(config, part, naming)).map(Network::new)
+}
+
+/// A UNet of a known shape.
+pub(crate) fn full_size(config: UNetConfig, part: &mut Part, naming: Naming) -> Result<Network> {
+    UNet::build(config, part, naming).map(Network::new)
+}
+
+/// Kohya's prefix of the layers of denoising networks.
+pub(crate) const KOHYA: &str = "lora_unet_";
+
+impl Denoise for UNet {
+    fn takes(&self) -> &Takes {
+        &self.net.takes
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let mut targets = self.layers.targets(KOHYA);
+        for target in &mut targets {
+            (target.original, target.kohya) = self.names(&target.path);
+        }
+        targets
+    }
+
+    fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
+        Ok(Network::new(UNet { net: self.net.clone(), layers: self.layers.with_adapters(adapters)? }))
+    }
+
+    fn norm_targets(&self) -> Vec<NormTarget> {
+        let mut targets = self.layers.norm_targets(KOHYA);
+        for target in &mut targets {
+            (target.original, target.kohya) = self.names(&target.path);
+        }
+        targets
+    }
+
+    fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Network> {
+        Ok(Network::new(UNet { net: self.net.clone(), layers: self.layers.with_patches(patches, how)? }))
+    }
+
+    fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor> {
+        let (net, layers, context) = (&*self.net, &self.layers, &cond.context);
+        let mut time = self.time_embedding(times, x.dim(0)?)?;
         observe("time_embedding", &time)?;
+        if let Some(added) = self.added_embedding(cond)? {
+            observe("add_embedding", &added)?;
+            time = (time + added)?;
+        }
         let time = ops::silu(&time)?;
         let mut x = layers.run(net.conv_in, &ops::channels_last(x)?)?;
         observe("conv_in", &x)?;
@@ -144,23 +171,53 @@ impl UNet {
         x = ops::group_norm(&x, net.config.norm_num_groups, weight, bias, net.config.norm_eps, true)?;
         Ok(ops::channels_first(&layers.run(net.conv_out, &x)?)?)
     }
+}
 
-    /// (b, 4·c) from timesteps (b,): sines and cosines of growing periods, then two linear layers.
-    fn time_embedding(&self, timesteps: &Tensor, b: usize) -> Result<Tensor> {
+impl UNet {
+    /// A layer's path in the original code, and its name in kohya's files.
+    fn names(&self, path: &str) -> (String, String) {
         let config = &self.net.config;
-        let width = config.block_out_channels[0];
+        let original = names::original(path, config.layers_per_block, &config.up_attention).unwrap_or_default();
+        let own = if self.net.naming == Naming::Original { &original } else { path };
+        let kohya = format!("{KOHYA}{}", own.replace('.', "_"));
+        (original, kohya)
+    }
+
+    /// (b, 4·c) from timesteps (b,) or (1,): sines and cosines of growing periods, then two linear layers.
+    fn time_embedding(&self, timesteps: &Tensor, b: usize) -> Result<Tensor> {
+        let times = timesteps.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let times: Vec<f32> = (0..b).map(|i| times[i % times.len()]).collect();
+        let waves = self.waves(&times, self.net.config.block_out_channels[0])?;
+        let hidden = ops::silu(&self.layers.run(self.net.time.0, &waves)?)?;
+        self.layers.run(self.net.time.1, &hidden)
+    }
+
+    /// (b, 4·c) from pooled text (b, d) and the picture's sizes (b, 6), for networks that take them.
+    fn added_embedding(&self, cond: &Cond) -> Result<Option<Tensor>> {
+        let (net, layers) = (&*self.net, &self.layers);
+        let (Some(addition), Some(ids), Some(pooled), Some(size)) =
+            (net.config.addition, net.addition, &cond.pooled, &cond.size)
+        else {
+            return Ok(None);
+        };
+        let (b, n) = size.dims2()?;
+        let sizes = size.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        // (b·6, e) → (b, 6·e)
+        let waves = self.waves(&sizes, addition.size)?.reshape((b, n * addition.size))?;
+        let hidden = ops::silu(&layers.run(ids.0, &Tensor::cat(&[pooled, &waves], 1)?)?)?;
+        layers.run(ids.1, &hidden).map(Some)
+    }
+
+    /// (n, width): sines and cosines of growing periods for each of n numbers (Vaswani et al. 2017, arXiv:1706.03762).
+    fn waves(&self, numbers: &[f32], width: usize) -> Result<Tensor> {
+        let config = &self.net.config;
         let half = width / 2;
-        let timesteps = timesteps.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        if timesteps.len() != b && timesteps.len() != 1 {
-            return Err(Error::Unsupported(format!("expected {b} timesteps, found {}", timesteps.len())));
-        }
-        let mut values = Vec::with_capacity(b * width);
-        for i in 0..b {
-            let t = timesteps[i % timesteps.len()];
+        let mut values = Vec::with_capacity(numbers.len() * width);
+        for (i, &number) in numbers.iter().enumerate() {
             // In f32 up to the angle, as torch has it, so that large timesteps give the same angle.
             let angle = |k: usize| {
                 let exponent = -(10_000f32.ln()) * k as f32 / (half as f64 - config.freq_shift) as f32;
-                f64::from(t * exponent.exp())
+                f64::from(number * exponent.exp())
             };
             let sines = (0..half).map(|k| angle(k).sin() as f32);
             let cosines = (0..half).map(|k| angle(k).cos() as f32);
@@ -171,26 +228,18 @@ impl UNet {
             }
             values.resize((i + 1) * width, 0.0);
         }
-        let waves = Tensor::from_vec(values, (b, width), &candle_core::Device::Cpu)?;
-        let hidden = ops::silu(&self.layers.run(self.net.time.0, &waves)?)?;
-        self.layers.run(self.net.time.1, &hidden)
+        Ok(Tensor::from_vec(values, (numbers.len(), width), &candle_core::Device::Cpu)?)
     }
 
-    /// A network of this shape with random weights, for measuring speed.
-    pub fn random(config: UNetConfig, seed: u64) -> Result<UNet> {
-        config.check().map_err(Error::Unsupported)?;
-        UNet::build(config, &mut Part::random(seed))
-    }
-
-    pub(crate) fn build(config: UNetConfig, part: &mut Part) -> Result<UNet> {
+    fn build(config: UNetConfig, part: &mut Part, naming: Naming) -> Result<UNet> {
         let mut build = Build::new(part, "");
-        let net = Net::build(config, &mut build)?;
+        let net = Net::build(config, naming, &mut build)?;
         Ok(UNet { net: Arc::new(net), layers: build.layers })
     }
 }
 
 impl Net {
-    fn build(config: UNetConfig, b: &mut Build<'_>) -> Result<Net> {
+    fn build(config: UNetConfig, naming: Naming, b: &mut Build<'_>) -> Result<Net> {
         let channels = config.block_out_channels.clone();
         let (levels, last) = (channels.len(), channels.len() - 1);
         let time = 4 * channels[0];
@@ -199,6 +248,13 @@ impl Net {
         let conv_in = b.conv("conv_in", config.in_channels, channels[0], 3, Window::new(1, 1))?;
         let time_layers =
             (b.linear("time_embedding.linear_1", channels[0], time)?, b.linear("time_embedding.linear_2", time, time)?);
+        let addition = match config.addition {
+            Some(a) => Some((
+                b.linear("add_embedding.linear_1", a.input, time)?,
+                b.linear("add_embedding.linear_2", time, time)?,
+            )),
+            None => None,
+        };
         let mut down = Vec::new();
         for (level, &out) in channels.iter().enumerate() {
             let path = format!("down_blocks.{level}");
@@ -243,6 +299,23 @@ impl Net {
         }
         let norm_out = b.norm("conv_norm_out", channels[0])?;
         let conv_out = b.conv("conv_out", channels[0], config.out_channels, 3, Window::new(1, 1))?;
-        Ok(Net { config, conv_in, time: time_layers, down, middle, up, norm_out, conv_out })
+        let takes = config.takes();
+        Ok(Net { config, naming, takes, conv_in, time: time_layers, addition, down, middle, up, norm_out, conv_out })
+    }
+}
+
+impl UNetConfig {
+    fn takes(&self) -> Takes {
+        Takes {
+            channels: self.in_channels,
+            out_channels: self.out_channels,
+            context: self.cross_attention_dim,
+            pooled: self.addition.map(|a| a.pooled()),
+            size: self.addition.is_some(),
+            guidance: false,
+            // Each level but the last halves the latent.
+            multiple: 1 << (self.block_out_channels.len() - 1),
+            side: self.sample_size,
+        }
     }
 }

@@ -10,4 +10,4 @@ mod widen;
 
 pub(crate) use build::Build;
 pub(crate) use file::{Entry, WeightFile};
-pub(crate) use part::{Entries, Part, Piece, Table};
+pub(crate) use part::{Entries, Part, Piece, Table, stacked_shape};

@@ -30,6 +30,26 @@ impl Piece {
         Piece { file: file.clone(), key: key.to_owned(), rows: None, turned: false }
     }
 
+    /// The shape of what is taken; none if the file has no such tensor or not so many rows.
+    pub(crate) fn shape(&self) -> Option<Vec<usize>> {
+        let mut shape = self.file.entries.get(&self.key)?.shape.clone();
+        if self.turned {
+            shape.reverse();
+        }
+        if let Some(rows) = &self.rows {
+            if rows.start > rows.end || rows.end > *shape.first()? {
+                return None;
+            }
+            shape[0] = rows.len();
+        }
+        Some(shape)
+    }
+
+    /// Its values now; none if they are no weights.
+    pub(crate) fn values(&self) -> Option<Vec<f32>> {
+        self.source().ok()?.tensor().ok()?.flatten_all().ok()?.to_vec1().ok()
+    }
+
     /// Its values, to be read when they are needed; the error says what it is instead.
     fn source(&self) -> Result<Arc<dyn Source>, String> {
         let mut source = self.file.source(&self.key)?;
@@ -53,6 +73,20 @@ impl Piece {
     fn is_note(&self) -> bool {
         self.file.is_note(&self.key)
     }
+}
+
+/// The shape of pieces below each other; none if they do not fit.
+pub(crate) fn stacked_shape(pieces: &[Piece]) -> Option<Vec<usize>> {
+    let mut shapes = pieces.iter().map(Piece::shape);
+    let mut shape = shapes.next()??;
+    for next in shapes {
+        let next = next?;
+        if next.is_empty() || next.get(1..) != shape.get(1..) {
+            return None;
+        }
+        shape[0] += next[0];
+    }
+    Some(shape)
 }
 
 /// Pieces below each other; the error says why they do not fit.

@@ -15,7 +15,7 @@ const PROMPT: &str = "comic style, red hair, bangs, blue shirt, light skin, yell
 fn write_lora(model: &Model, path: &Path) {
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
     let mut rng = TorchCpu::new(11);
-    for target in model.unet.targets().iter().filter(|t| t.kohya.contains("_attn")) {
+    for target in model.network.targets().iter().filter(|t| t.kohya.contains("_attn")) {
         let models::TargetKind::Linear { inp, out } = target.shape else { continue };
         let mut random = |shape: (usize, usize), std: f32| {
             Tensor::from_vec(rng.normal(shape.0 * shape.1, 0.0, std), shape, &Device::Cpu).unwrap()

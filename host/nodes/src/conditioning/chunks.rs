@@ -3,8 +3,8 @@
 use super::weights;
 use crate::types::{Clip, Conditioning};
 use anyhow::Result;
-use candle_core::Tensor;
-use models::Tokenizer;
+use candle_core::{Device, Tensor};
+use models::{PartStates, TextPart, TokenCutter};
 
 /// Weighted parts with fewer tokens are not torn apart between chunks (ComfyUI).
 const KEPT_WHOLE: usize = 8;
@@ -13,18 +13,31 @@ const KEPT_WHOLE: usize = 8;
 ///
 /// A weight moves the states of its tokens away from or towards those of an empty prompt, z₀ + w·(z − z₀).
 pub(crate) fn encode(clip: &Clip, prompt: &str) -> Result<Conditioning> {
-    let chunks = chunks(clip.text.tokenizer(), &weights::parse(prompt)?)?;
-    let length = clip.text.tokenizer().length();
+    let parts = weights::parse(prompt)?;
+    let mut states = Vec::new();
+    for part in clip.text.parts() {
+        states.push(encode_part(part, &parts, clip.skip)?);
+    }
+    let encoded = clip.text.combine(states)?;
+    Ok(Conditioning::one(encoded.states, encoded.pooled))
+}
+
+/// The states of one text encoder, (1, chunks · 77, d), and the pooled state of the first chunk.
+fn encode_part(part: &TextPart, parts: &[(String, f64)], skip: Option<usize>) -> Result<PartStates> {
+    let chunks = chunks(part.tokens(), parts)?;
+    let length = chunks[0].len();
     let weighted = chunks.iter().flatten().any(|(_, weight)| *weight != 1.0);
     let ids: Vec<u32> = chunks.iter().flatten().map(|(id, _)| *id).collect();
-    let empty = clip.text.tokenize_batch(&[""])?;
-    let device = empty.device();
+    let device = &Device::Cpu;
+    let mut empty = part.row_of("")?.0;
+    empty.resize(length, part.tokens().padding());
+    let empty = Tensor::new(empty.as_slice(), device)?.unsqueeze(0)?;
     let mut ids = Tensor::from_vec(ids, (chunks.len(), length), device)?;
     if weighted {
         ids = Tensor::cat(&[&ids, &empty], 0)?;
     }
     // (chunks, 77, d), and the empty prompt behind them if there are weights
-    let states = clip.text.encode_skipping(&ids, clip.skip)?;
+    let PartStates { states, pooled } = part.encode_ids(&ids, skip)?;
     let mut all = states.narrow(0, 0, chunks.len())?;
     if weighted {
         let empty = states.narrow(0, chunks.len(), 1)?;
@@ -34,13 +47,14 @@ pub(crate) fn encode(clip: &Clip, prompt: &str) -> Result<Conditioning> {
     }
     let (n, t, d) = all.dims3()?;
     // (1, chunks · 77, d)
-    Ok(Conditioning::one(all.reshape((1, n * t, d))?, None))
+    let pooled = pooled.map(|pooled| pooled.narrow(0, 0, 1)).transpose()?;
+    Ok(PartStates { states: all.reshape((1, n * t, d))?, pooled })
 }
 
 /// Token ids with weights, each chunk with start, end and padding: as long as the encoder takes.
-fn chunks(tokenizer: &Tokenizer, parts: &[(String, f64)]) -> Result<Vec<Vec<(u32, f64)>>> {
-    let room = tokenizer.length() - 1;
-    let start = vec![(tokenizer.start(), 1.0)];
+fn chunks(tokenizer: &dyn TokenCutter, parts: &[(String, f64)]) -> Result<Vec<Vec<(u32, f64)>>> {
+    let room = tokenizer.length().unwrap_or(usize::MAX) - 1;
+    let start: Vec<(u32, f64)> = tokenizer.start().map(|id| (id, 1.0)).into_iter().collect();
     let mut chunks = vec![start.clone()];
     for (text, weight) in parts {
         let mut ids: Vec<(u32, f64)> = tokenizer.ids(text)?.into_iter().map(|id| (id, *weight)).collect();
@@ -60,7 +74,8 @@ fn chunks(tokenizer: &Tokenizer, parts: &[(String, f64)]) -> Result<Vec<Vec<(u32
     }
     for chunk in &mut chunks {
         chunk.push((tokenizer.end(), 1.0));
-        chunk.resize(tokenizer.length(), (tokenizer.padding(), 1.0));
+        let length = chunk.len().max(tokenizer.least());
+        chunk.resize(length, (tokenizer.padding(), 1.0));
     }
     Ok(chunks)
 }
@@ -68,6 +83,7 @@ fn chunks(tokenizer: &Tokenizer, parts: &[(String, f64)]) -> Result<Vec<Vec<(u32
 #[cfg(test)]
 mod tests {
     use super::*;
+    use models::Tokenizer;
 
     fn part(text: &str, weight: f64) -> (String, f64) {
         (text.to_owned(), weight)

@@ -21,7 +21,7 @@ impl TypedNode for CLIPSetLastLayer {
     type Output = Arc<Clip>;
 
     fn run(self, _: &Context) -> anyhow::Result<Self::Output> {
-        let skip = self.stop_at_clip_layer.unsigned_abs() as usize;
+        let skip = Some(self.stop_at_clip_layer.unsigned_abs() as usize);
         Ok(Arc::new(Clip { skip, ..Clip::clone(&self.clip) }))
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn pictures(decoded: &Tensor) -> Result<Vec<Tensor>> {
 /// around them, which makes no difference that one sees, and another one each time.
 pub(super) fn encode(vae: &VaeModel, pixels: &Tensor) -> Result<Tensor> {
     let (mean, _) = vae.vae.encode(&((pixels * 2.0)? - 1.0)?)?;
-    Ok(vae.vae.scale(&mean)?)
+    Ok(mean)
 }
 
 /// The centre of pictures (b, c, H, W), with sides that `factor` divides.

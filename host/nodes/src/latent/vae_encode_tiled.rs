@@ -35,6 +35,6 @@ impl TypedNode for VAEEncodeTiled {
         let tile = self.tile_size as usize;
         let tiling = Tiling { tile: (tile, tile), overlap: (self.overlap as usize).min(tile / 4), scale: (1, factor) };
         let mean = three_ways(ctx, &((pixels * 2.0)? - 1.0)?, tiling, "encoding", |t| Ok(self.vae.vae.encode(t)?.0))?;
-        Ok(Arc::new(Latent::new(self.vae.vae.scale(&mean)?)))
+        Ok(Arc::new(Latent::new(mean)))
     }
 }

@@ -22,15 +22,16 @@ pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Part
         ctx.log(Level::Debug, line);
     }
     let model = Model {
-        unet: loaded.unet,
+        network: loaded.network,
         family: loaded.family,
         name: name.to_owned(),
         digest: loaded.digest,
         prediction: loaded.prediction,
-        betas: loaded.betas,
-        base_text: loaded.text.clone(),
+        noise: loaded.noise,
+        latent: loaded.latent,
+        base_text: Some(loaded.text.clone()),
     };
-    Ok((Arc::new(model), Arc::new(Clip { text: loaded.text, skip: 1 }), Arc::new(VaeModel { vae: loaded.vae })))
+    Ok((Arc::new(model), Arc::new(Clip { text: loaded.text, skip: None }), Arc::new(VaeModel { vae: loaded.vae })))
 }
 
 /// Identity of the model that a constant names: a file's digest, or those of all files in a folder.
@@ -79,15 +80,19 @@ pub(crate) fn apply_lora(
     strength_model: f64,
     strength_clip: f64,
 ) -> anyhow::Result<(Model, Clip)> {
-    let applied = file.apply(&model.unet, &clip.text, strength_model, strength_clip, Unmatched::Error, How::Merge)?;
+    let applied =
+        file.apply(&model.network, &clip.text, strength_model, strength_clip, Unmatched::Error, How::Merge)?;
     for warning in &applied.warnings {
         ctx.log(Level::Warn, warning);
     }
-    Ok((Model { unet: applied.unet, ..model.clone() }, Clip { text: applied.text, ..clip.clone() }))
+    Ok((Model { network: applied.network, ..model.clone() }, Clip { text: applied.text, ..clip.clone() }))
 }
 
 /// Puts a LoRA on a model alone.
 pub(crate) fn apply_lora_to_model(ctx: &Context, file: &File, model: &Model, strength: f64) -> anyhow::Result<Model> {
-    let clip = Clip { text: model.base_text.clone(), skip: 1 };
+    let text = model.base_text.clone().with_context(|| {
+        format!("{} was loaded without text encoders, which a LoRA's keys are matched with", model.name)
+    })?;
+    let clip = Clip { text, skip: None };
     Ok(apply_lora(ctx, file, model, &clip, strength, 0.0)?.0)
 }

@@ -28,13 +28,14 @@ fn equals_comfyui_on_a_model() {
     };
     let loaded = models::load(&reference().join("models/sd15"), &Device::Cpu, DType::F32).unwrap();
     let model = Model {
-        base_text: loaded.text.clone(),
-        unet: loaded.unet,
+        base_text: Some(loaded.text.clone()),
+        network: loaded.network,
         family: loaded.family,
         name: "sd15".into(),
         digest: loaded.digest,
         prediction: loaded.prediction,
-        betas: loaded.betas,
+        noise: loaded.noise,
+        latent: loaded.latent,
     };
     let cfg = inputs["guidance"].to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap();
     let mut compared = 0;
@@ -77,7 +78,7 @@ fn comfyui_case(
     let draws =
         tensors.get("step_noise").map_or(Vec::new(), |n| (0..n.dim(0).unwrap()).map(|i| n.get(i).unwrap()).collect());
     let start = Start { latent: noise.zeros_like().unwrap(), noise, steps: StepNoise::Given(draws.into_iter()) };
-    walk.go(ctx, model, &guidance, start, (0, 0)).unwrap()
+    model.latent.scale(&walk.go(ctx, model, &guidance, start, (0, 0)).unwrap()).unwrap()
 }
 
 /// Inputs of a KSampler with the settings that the embedded base likes.

@@ -4,6 +4,7 @@ use crate::types::{Conditioning, Model};
 use anyhow::{Result, bail};
 use candle_core::Tensor;
 use engine::Context;
+use models::Cond;
 use sample::rng::TorchCpu;
 use sample::{Denoiser, NetworkDenoiser, SAMPLERS, SCHEDULES, StepNoise};
 
@@ -62,7 +63,8 @@ impl Walk<'_> {
         let sigmas = sample::keep_steps(sigmas, self.start, self.end, self.finish);
         let [first, _, ..] = sigmas[..] else { return Ok(start.latent) };
         let total = if total == 0 { sigmas.len() as u64 - 1 } else { total };
-        let x = table.start(first, &start.latent, &start.noise)?;
+        let latent = scaled(model, &start.latent)?;
+        let x = table.start(first, &latent, &start.noise)?;
         let (b, ..) = x.dims4()?;
         let texts = Texts::new(guidance, b)?;
         let mut network = NetworkDenoiser {
@@ -70,7 +72,7 @@ impl Walk<'_> {
             prediction: model.sampler_prediction(),
             network: |x: &Tensor, timestep: f64| {
                 let times = Tensor::new(&[timestep as f32], x.device())?;
-                Ok(model.unet.forward(x, &times, &texts.states)?)
+                Ok(model.network.forward(x, &times, &Cond::text(texts.states.clone()))?)
             },
         };
         let mut guided = |x: &Tensor, sigma: f64| {
@@ -81,12 +83,19 @@ impl Walk<'_> {
             sample::guide(&guesses.narrow(0, 0, b)?, &guesses.narrow(0, b, b)?, guidance.cfg)
         };
         let mut noise = start.steps;
-        sampler.sample(&mut guided, x, &sigmas, &mut noise, &mut |info| {
+        let done = sampler.sample(&mut guided, x, &sigmas, &mut noise, &mut |info| {
             ctx.check_cancelled()?;
             ctx.progress(done + info.step as u64 + 1, total, &format!("sigma {:.3}", info.sigma));
             Ok(())
-        })
+        })?;
+        Ok(model.latent.unscale(&done)?)
     }
+}
+
+/// Latents as samplers have them. Empty ones stay zero, whatever the family's shift (ComfyUI, samplers.py).
+fn scaled(model: &Model, latent: &Tensor) -> Result<Tensor> {
+    let empty = latent.abs()?.max_all()?.to_scalar::<f32>()? == 0.0;
+    Ok(if empty { latent.clone() } else { model.latent.scale(latent)? })
 }
 
 /// The text states of one call of the network.

@@ -108,16 +108,15 @@ impl TypedNode for TrainLora {
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
         let config = self.config()?;
+        let (prediction, betas) = train::trainable(self.model.family, self.model.prediction, self.model.noise)?;
         let base = Base {
-            unet: self.model.unet.clone(),
+            network: self.model.network.clone(),
             text: self.clip.text.clone(),
             vae: self.vae.vae.clone(),
+            latent: self.model.latent,
             family: self.model.family,
-            prediction: match self.model.prediction {
-                models::Prediction::Epsilon => train::Prediction::Epsilon,
-                models::Prediction::Velocity => train::Prediction::V,
-            },
-            betas: self.model.betas,
+            prediction,
+            betas,
             name: self.model.name.clone(),
             digest: self.model.digest.clone(),
         };

@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 use spec::ObjectType;
 
-/// Compressed pictures, as the network and the samplers have them: scaled to a variance of about 1.
+/// Compressed pictures, as the VAE has them; samplers scale them to a variance of about 1 and back.
 #[derive(Clone, Debug)]
 pub struct Latent {
     /// (b, c, h, w): the channels and the scale of the sides are the family's.

@@ -1,11 +1,11 @@
-use models::{Betas, Family, Prediction, TextEncoder, UNet, Vae};
+use models::{Betas, Family, Latent, Network, Noise, Prediction, Texts, Vae};
 use sample::SigmaTable;
 use spec::ObjectType;
 
 /// The network that denoises, perhaps with LoRAs on it.
 #[derive(Clone)]
 pub struct Model {
-    pub unet: UNet,
+    pub network: Network,
     pub family: &'static Family,
     /// The folder's or file's name.
     pub name: String,
@@ -13,17 +13,23 @@ pub struct Model {
     pub digest: String,
     /// What the network predicts.
     pub prediction: Prediction,
-    /// The noise schedule of its training.
-    pub betas: Betas,
-    /// The text encoder that it came with: the keys of a LoRA file are matched with both networks.
-    pub base_text: TextEncoder,
+    /// The noise of its training.
+    pub noise: Noise,
+    /// Its latents: samplers work on them scaled, links carry them as the VAE has them.
+    pub latent: Latent,
+    /// The text encoders that it came with: the keys of a LoRA file are matched with all networks. None if it was
+    /// loaded from a file of its own.
+    pub base_text: Option<Texts>,
 }
 
 impl Model {
     /// The noise levels that it was trained on.
     pub(crate) fn sigma_table(&self) -> SigmaTable {
-        let Betas { start, end, steps, scaled } = self.betas;
-        if scaled { SigmaTable::scaled_linear(start, end, steps) } else { SigmaTable::linear(start, end, steps) }
+        match self.noise {
+            Noise::Betas(Betas { start, end, steps, scaled: true }) => SigmaTable::scaled_linear(start, end, steps),
+            Noise::Betas(Betas { start, end, steps, scaled: false }) => SigmaTable::linear(start, end, steps),
+            Noise::Flow { shift } => SigmaTable::flow(shift),
+        }
     }
 
     /// What the network predicts, as the samplers call it.
@@ -31,6 +37,7 @@ impl Model {
         match self.prediction {
             Prediction::Epsilon => sample::Prediction::Epsilon,
             Prediction::Velocity => sample::Prediction::V,
+            Prediction::Flow => sample::Prediction::Flow,
         }
     }
 }
@@ -39,12 +46,12 @@ impl ObjectType for Model {
     const SOCKET: &'static str = "MODEL";
 }
 
-/// The text encoder, perhaps with LoRAs on it.
+/// The text encoders, perhaps with LoRAs on them.
 #[derive(Clone)]
 pub struct Clip {
-    pub text: TextEncoder,
-    /// Which of the last layers conditions the network: 1 is the last.
-    pub skip: usize,
+    pub text: Texts,
+    /// Which of the last layers conditions the network: 1 is the last. None: the one that the family reads.
+    pub skip: Option<usize>,
 }
 
 impl ObjectType for Clip {

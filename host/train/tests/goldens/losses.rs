@@ -5,7 +5,7 @@ use train::losses::{HuberSchedule, find, find_weighting};
 use train::{LOSSES, Prediction};
 
 fn schedule() -> NoiseSchedule {
-    NoiseSchedule::new(models::FAMILIES[0].betas)
+    NoiseSchedule::new(models::FAMILIES[0].noise.betas().unwrap())
 }
 
 #[test]

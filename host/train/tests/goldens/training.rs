@@ -65,7 +65,7 @@ struct Case {
 
 fn case(variant: &Variant) -> Case {
     let loaded = models::load(&path("models/sd15"), &Device::Cpu, DType::F32).unwrap();
-    let base = Base::new(&loaded, "tiny");
+    let base = Base::new(&loaded, "tiny").unwrap();
     let wanted = Tensors::open(&format!("training/sd15_{}.safetensors", variant.name));
     let init = Tensors::open("training/sd15_init.safetensors");
     let (rates, losses) = (wanted.floats("lr"), wanted.floats("loss"));

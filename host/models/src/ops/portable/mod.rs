@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_network_of_portable_operations_matches_one_of_kernels() -> crate::Result<()> {
-        let config = crate::UNetConfig {
+        let config = crate::unet::UNetConfig {
             block_out_channels: vec![8, 16],
             down_attention: vec![true, false],
             up_attention: vec![false, true],
@@ -187,14 +187,15 @@ mod tests {
             transformer_layers: vec![1, 1],
             norm_num_groups: 4,
             cross_attention_dim: 12,
-            ..crate::UNetConfig::sd15()
+            ..crate::unet::UNetConfig::sd15()
         };
-        let unet = crate::UNet::random(config, 1)?;
+        let mut part = crate::weights::Part::random(1);
+        let unet = crate::unet::full_size(config, &mut part, crate::unet::Naming::Diffusers)?;
         let (x, context) = (random((2, 4, 8, 8), 1)?, random((2, 5, 12), 2)?);
         let x = candle_core::Var::from_tensor(&x)?;
         let run = || -> crate::Result<[Tensor; 2]> {
             let times = Tensor::new(&[10f32, 700.0], &candle_core::Device::Cpu)?;
-            let y = unet.forward(x.as_tensor(), &times, &context)?;
+            let y = unet.forward(x.as_tensor(), &times, &crate::Cond::text(context.clone()))?;
             let grads = y.sqr()?.mean_all()?.backward()?;
             Ok([y, grads.get(x.as_tensor()).expect("the input has a gradient").clone()])
         };

@@ -1,0 +1,151 @@
+//! The denoising network of any family, and what it is led by.
+
+use crate::adapter::{Adapter, NormTarget, Target};
+use crate::error::{Error, Result};
+use crate::patch::{How, Patched};
+use candle_core::Tensor;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A denoising network: a UNet or a transformer. Cheap to clone.
+#[derive(Clone)]
+pub struct Network(Arc<dyn Denoise>);
+
+/// What a network takes beside noisy latents.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Takes {
+    /// Channels of its input; more than the latent has for an inpainting network.
+    pub channels: usize,
+    /// Channels of what it predicts.
+    pub out_channels: usize,
+    /// Features of the text states.
+    pub context: usize,
+    /// Features of the pooled text, if it takes that.
+    pub pooled: Option<usize>,
+    /// Whether it takes the picture's size and crop.
+    pub size: bool,
+    /// Whether it takes a guidance of its own.
+    pub guidance: bool,
+    /// Latent sides must be multiples of this for all parts of the network to line up.
+    pub multiple: usize,
+    /// Side of the square latents that it was trained on, if its config says so.
+    pub side: Option<usize>,
+}
+
+/// What a network's prediction is led by, for a batch.
+#[derive(Clone, Debug)]
+pub struct Cond {
+    /// Text states, (b, n, d).
+    pub context: Tensor,
+    /// Pooled text, (b, d).
+    pub pooled: Option<Tensor>,
+    /// Original height and width, top and left of the crop, target height and width, in pixels: (b, 6).
+    pub size: Option<Tensor>,
+    /// Guidance of a network that was distilled with one, (b,).
+    pub guidance: Option<Tensor>,
+}
+
+impl Cond {
+    /// Text states (b, n, d) alone.
+    pub fn text(context: Tensor) -> Cond {
+        Cond { context, pooled: None, size: None, guidance: None }
+    }
+}
+
+/// Shows what parts of a network give, under their module paths.
+pub type Observe<'a> = dyn FnMut(&str, &Tensor) -> Result<()> + 'a;
+
+/// An architecture of denoising networks. Implementations share structure and weights when they are cloned.
+pub(crate) trait Denoise: Send + Sync {
+    fn takes(&self) -> &Takes;
+
+    /// `x` (b, c, h, w), `times` (b,), and conditions that have been checked against [`Self::takes`].
+    fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor>;
+
+    fn targets(&self) -> Vec<Target>;
+
+    fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network>;
+
+    fn norm_targets(&self) -> Vec<NormTarget>;
+
+    fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Network>;
+}
+
+impl Network {
+    pub(crate) fn new(network: impl Denoise + 'static) -> Network {
+        Network(Arc::new(network))
+    }
+
+    /// What it is to be given.
+    pub fn takes(&self) -> &Takes {
+        self.0.takes()
+    }
+
+    /// What the network predicts, (b, c, h, w), for noisy latents `x` (b, c, h, w) at `times` (b,), or one for all (1,):
+    /// timesteps in 0…999, for flow matching sigmas in 0…1. Conditions that it does not take are not looked at.
+    pub fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond) -> Result<Tensor> {
+        self.forward_observed(x, times, cond, &mut |_, _| Ok(()))
+    }
+
+    /// The same, showing what each block gives, images as (b, h, w, c), under its module path.
+    pub fn forward_observed(
+        &self,
+        x: &Tensor,
+        times: &Tensor,
+        cond: &Cond,
+        observe: &mut Observe<'_>,
+    ) -> Result<Tensor> {
+        let takes = self.0.takes();
+        let (b, c, ..) = x.dims4()?;
+        let (cb, _, d) = cond.context.dims3()?;
+        if (c, d, cb) != (takes.channels, takes.context, b) {
+            return Err(Error::Unsupported(format!(
+                "expected latents (b, {}, h, w) and text states (b, n, {}), found {:?} and {:?}; were they made for a \
+                 model of another family?",
+                takes.channels,
+                takes.context,
+                x.shape(),
+                cond.context.shape()
+            )));
+        }
+        let times = times.flatten_all()?;
+        if times.dim(0)? != b && times.dim(0)? != 1 {
+            return Err(Error::Unsupported(format!("expected {b} timesteps, found {}", times.dim(0)?)));
+        }
+        check("pooled text", cond.pooled.as_ref(), takes.pooled.map(|d| vec![b, d]))?;
+        check("the picture's size", cond.size.as_ref(), takes.size.then(|| vec![b, 6]))?;
+        check("a guidance", cond.guidance.as_ref(), takes.guidance.then(|| vec![b]))?;
+        self.0.forward(x, &times, cond, observe)
+    }
+
+    /// The layers that can get an adapter, in the network's order.
+    pub fn targets(&self) -> Vec<Target> {
+        self.0.targets()
+    }
+
+    /// The same network with an adapter at each of these module paths, behind those it has. A path without a layer is an
+    /// error that lists all of them.
+    pub fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
+        self.0.with_adapters(adapters)
+    }
+
+    /// The normalisations that a patch can change, in the network's order.
+    pub fn norm_targets(&self) -> Vec<NormTarget> {
+        self.0.norm_targets()
+    }
+
+    /// The same network with patches at these module paths, of layers or norms, behind those it has.
+    pub fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Network> {
+        self.0.with_patches(patches, how)
+    }
+}
+
+/// Is a condition of the shape that the network takes?
+fn check(what: &str, found: Option<&Tensor>, expected: Option<Vec<usize>>) -> Result<()> {
+    let Some(expected) = expected else { return Ok(()) };
+    match found {
+        None => Err(Error::Unsupported(format!("this network takes {what} {expected:?} too, found none"))),
+        Some(found) if found.dims() == expected => Ok(()),
+        Some(found) => Err(Error::Unsupported(format!("{what}: expected {expected:?}, found {:?}", found.dims()))),
+    }
+}
