@@ -3,6 +3,17 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot read its data has failed.
 
+#[path = "goldens/files.rs"]
+mod files;
+#[path = "goldens/keys.rs"]
+mod keys;
+#[path = "goldens/parts.rs"]
+mod parts;
+#[path = "goldens/previews.rs"]
+mod previews;
+#[path = "goldens/sd2.rs"]
+mod sd2;
+
 use candle_core::{DType, Device, Result, Tensor};
 use models::lora::{self, How, Unmatched};
 use models::{Cond, Loaded, Options, TextEncoder, Tokenizer, load, load_with};

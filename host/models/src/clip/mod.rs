@@ -16,7 +16,7 @@ use crate::load::Source;
 use crate::ops::{self, Mask};
 use crate::patch::{How, Patched};
 use crate::text::{Encode, PartStates, TextPart, Token, TokenCutter};
-use crate::weights::{Build, Part};
+use crate::weights::{Build, Part, Table};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -176,7 +176,7 @@ pub struct TextEncoder {
 struct Net {
     config: TextConfig,
     /// (vocabulary, d)
-    tokens: Tensor,
+    tokens: Table,
     /// (positions, d)
     positions: Tensor,
     blocks: Vec<Block>,
@@ -227,7 +227,7 @@ impl TextEncoder {
             ids.extend(self.tokenize(text.as_ref())?.ids);
         }
         let length = self.tokenizer.length();
-        Ok(Tensor::from_vec(ids, (texts.len(), length), self.net.tokens.device())?)
+        Ok(Tensor::from_vec(ids, (texts.len(), length), self.net.positions.device())?)
     }
 
     /// The states of token ids (b, n), n up to the encoder's length.
@@ -275,7 +275,7 @@ impl TextEncoder {
             Token::Vector(_) => Ok(0),
         };
         let ids = row.iter().map(id).collect::<Result<Vec<u32>>>()?;
-        let embedded = self.net.tokens.index_select(&Tensor::new(ids.as_slice(), self.net.tokens.device())?, 0)?;
+        let embedded = self.net.tokens.take(&ids)?;
         if row.iter().all(|token| matches!(token, Token::Id(_))) {
             return Ok(embedded);
         }
@@ -331,7 +331,7 @@ impl TextEncoder {
         // Newer transformers store tensors without `text_model.`; paths of adapters have it always.
         let mut b = Build::new(part, "text_model.");
         let d = config.hidden_size;
-        let tokens = b.tensor("embeddings.token_embedding.weight", &[config.vocab_size, d])?;
+        let tokens = b.table("embeddings.token_embedding.weight", config.vocab_size, d);
         let positions = b.tensor("embeddings.position_embedding.weight", &[config.max_position_embeddings, d])?;
         let mut blocks = Vec::new();
         for i in 0..config.num_hidden_layers {

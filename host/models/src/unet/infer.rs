@@ -15,7 +15,8 @@ pub(crate) enum Heads {
 impl Heads {
     fn of(self, channels: usize) -> usize {
         match self {
-            Heads::Count(count) => count,
+            // Fewer in a network that is narrower than any of full size.
+            Heads::Count(count) => (1..=count).rev().find(|n| channels.is_multiple_of(*n)).unwrap_or(1),
             Heads::Size(size) => (channels / size).max(1),
         }
     }
