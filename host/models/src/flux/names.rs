@@ -92,6 +92,20 @@ pub(crate) fn place(module: &str) -> Option<Place> {
     Some(Place { layer: (*layer).to_owned(), rows: *rows })
 }
 
+/// What diffusers has where a layer of the original is: its modules, and which rows they are.
+pub(crate) fn modules(layer: &str) -> Vec<(String, Rows)> {
+    let of = |table: Table, name: &str| -> Vec<(&'static str, Rows)> {
+        table.iter().filter(|row| row.1 == name).map(|row| (row.0, row.2)).collect()
+    };
+    for (theirs, ours, table) in BLOCKS {
+        if let Some((index, name)) = layer.strip_prefix(ours).and_then(|rest| rest.split_once('.')) {
+            let named = |(module, rows)| (format!("{theirs}{index}.{module}"), rows);
+            return of(table, name).into_iter().map(named).collect();
+        }
+    }
+    of(TOP, layer).into_iter().map(|(module, rows)| (module.to_owned(), rows)).collect()
+}
+
 /// The tensors of a diffusers folder under the original names, joined where the original has one. What has no place keeps
 /// its name, so that it is told as surplus.
 pub(crate) fn joined(files: &[Arc<WeightFile>]) -> Entries {

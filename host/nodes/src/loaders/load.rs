@@ -5,7 +5,7 @@ use crate::types::{Clip, Model, VaeModel};
 use anyhow::Context as _;
 use candle_core::DType;
 use engine::{Context, Level};
-use models::lora::{File, How, Unmatched};
+use models::lora::{File, Options};
 use spec::{Value, Values};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,19 +80,19 @@ pub(crate) fn apply_lora(
     strength_model: f64,
     strength_clip: f64,
 ) -> anyhow::Result<(Model, Clip)> {
-    let applied =
-        file.apply(&model.network, &clip.text, strength_model, strength_clip, Unmatched::Error, How::Merge)?;
+    let applied = file.apply(&model.network, &clip.text, strength_model, strength_clip, &Options::default())?;
     for warning in &applied.warnings {
         ctx.log(Level::Warn, warning);
     }
-    Ok((Model { network: applied.network, ..model.clone() }, Clip { text: applied.text, ..clip.clone() }))
+    Ok((Model { network: applied.network, ..model.clone() }, Clip { text: applied.texts, ..clip.clone() }))
 }
 
 /// Puts a LoRA on a model alone.
 pub(crate) fn apply_lora_to_model(ctx: &Context, file: &File, model: &Model, strength: f64) -> anyhow::Result<Model> {
-    let text = model.base_text.clone().with_context(|| {
-        format!("{} was loaded without text encoders, which a LoRA's keys are matched with", model.name)
-    })?;
-    let clip = Clip { text, skip: None };
-    Ok(apply_lora(ctx, file, model, &clip, strength, 0.0)?.0)
+    let texts = model.base_text.as_ref();
+    let (network, warnings) = file.apply_to_network(&model.network, texts, strength, &Options::default())?;
+    for warning in &warnings {
+        ctx.log(Level::Warn, warning);
+    }
+    Ok(Model { network, ..model.clone() })
 }
