@@ -72,6 +72,10 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) prefer_native: bool,
 
+    /// Memory for working copies of weights, such as `8 GiB`, instead of the configured amount
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) memory: Option<String>,
+
     /// Print one JSON object per event
     #[arg(long)]
     pub(crate) json: bool,

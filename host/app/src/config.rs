@@ -17,6 +17,7 @@ struct File {
     lock: Option<PathBuf>,
     prefer_native: bool,
     threads: Option<usize>,
+    memory: Option<String>,
     limits: Limits,
     grants: loader::Grants,
 }
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) lock: PathBuf,
     pub(crate) prefer_native: bool,
     pub(crate) threads: Option<usize>,
+    /// Bytes that the working copies of weights may take.
+    pub(crate) memory: usize,
     pub(crate) limits: loader::Limits,
     pub(crate) grants: loader::Grants,
 }
@@ -122,6 +125,7 @@ impl Config {
             }
         };
         ensure!(file.threads != Some(0), "threads: expected 1 or more, found 0");
+        let memory = file.memory.as_deref().map(crate::memory::parse).transpose().context("memory")?;
         let mib = |given: Option<u64>, usual: u64| given.map_or(usual, |m| m.saturating_mul(1 << 20));
         Ok(Self {
             file: path.map(Path::to_owned),
@@ -132,6 +136,7 @@ impl Config {
             lock: file.lock.map_or_else(|| places.user_config.join("plugins.lock.json"), absolute),
             prefer_native: file.prefer_native,
             threads: file.threads,
+            memory: memory.unwrap_or_else(crate::memory::usual),
             limits: loader::Limits {
                 deadline,
                 memory: mib(file.limits.memory_mib, usual.memory),

@@ -14,6 +14,8 @@ pub(crate) struct Host {
     pub(crate) models: nodes::ModelDirs,
     pub(crate) loader: Arc<loader::Loader>,
     pub(crate) registry: Registry,
+    /// What all graphs of this process share.
+    pub(crate) shared: nodes::Shared,
 }
 
 /// What one run adds.
@@ -50,7 +52,13 @@ impl Host {
         let models = nodes::ModelDirs(config.models.clone());
         let lists = models.clone();
         let registry = Registry::new(all_nodes(&loader)).with_lists(Arc::new(move |name| lists.list(name)));
-        Ok(Self { config, places, models, loader, registry })
+        let shared = nodes::Shared::with_budget(config.memory);
+        Ok(Self { config, places, models, loader, registry, shared })
+    }
+
+    /// Takes this many bytes for working copies of weights, instead of the configured number.
+    pub(crate) fn set_memory(&mut self, bytes: usize) {
+        self.shared = nodes::Shared::with_budget(bytes);
     }
 
     /// An engine for one workflow, with the durations of earlier runs.
@@ -61,7 +69,8 @@ impl Host {
         let out = self.places.current.join(folders.out);
         std::fs::create_dir_all(&out).with_context(|| format!("output folder {} cannot be made", out.display()))?;
         let host =
-            nodes::Host::new(self.models.clone(), out, folders.input, store.clone(), self.loader.clone(), workflow);
+            nodes::Host::new(self.models.clone(), out, folders.input, store.clone(), self.loader.clone(), workflow)
+                .sharing(self.shared.clone());
         let cache = nodes::result_cache(store);
         let durations = root.join("durations.json");
         let history = std::fs::read(&durations).ok().and_then(|b| serde_json::from_slice::<History>(&b).ok());

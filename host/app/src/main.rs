@@ -10,6 +10,7 @@ mod config;
 mod exit;
 mod host;
 mod interrupt;
+mod memory;
 mod reference;
 mod show;
 mod text;

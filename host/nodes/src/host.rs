@@ -1,8 +1,10 @@
 //! What the host lends to its nodes.
 
+use crate::Shared;
 use anyhow::{Context as _, bail};
 use candle_core::Device;
 use data::{Digest, Store};
+use models::prompt::Embeddings;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use std::sync::Arc;
 pub struct Host {
     pub device: Device,
     pub models: ModelDirs,
+    /// What this host shares with those of other graphs.
+    pub shared: Shared,
     /// Where output nodes write.
     pub out_dir: PathBuf,
     /// Where relative paths in a workflow begin: the workflow's folder.
@@ -33,7 +37,19 @@ impl Host {
         loader: Arc<loader::Loader>,
         workflow: serde_json::Value,
     ) -> Self {
-        Self { device: Device::Cpu, models, out_dir, input_dir, store, loader, workflow }
+        let shared = Shared::default();
+        Self { device: Device::Cpu, models, shared, out_dir, input_dir, store, loader, workflow }
+    }
+
+    /// The same host, sharing loaded models and their memory with others.
+    #[must_use]
+    pub fn sharing(self, shared: Shared) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// The embeddings that prompts may call up, as the folders hold them now.
+    pub(crate) fn embeddings(&self) -> Embeddings {
+        Embeddings::in_folders(&self.models.folders("embeddings"))
     }
 
     /// A path of the workflow as an absolute one.
@@ -82,7 +98,26 @@ impl Host {
 pub struct ModelDirs(pub Vec<PathBuf>);
 
 /// Kinds that ComfyUI has too: its workflows give their names without the kind.
-const BARE: [&str; 4] = ["checkpoints", "diffusers", "loras", "vae"];
+const BARE: [&str; 10] = [
+    "checkpoints",
+    "clip",
+    "diffusers",
+    "diffusion_models",
+    "embeddings",
+    "loras",
+    "text_encoders",
+    "unet",
+    "vae",
+    "vae_approx",
+];
+
+/// Kinds whose folder had another name once: ComfyUI looks into both.
+const FORMER: [(&str, &str); 2] = [("text_encoders", "clip"), ("diffusion_models", "unet")];
+
+/// The folders of a kind.
+fn folders_of(kind: &str) -> Vec<&str> {
+    [kind].into_iter().chain(FORMER.iter().filter(|(now, _)| *now == kind).map(|(_, once)| *once)).collect()
+}
 
 impl ModelDirs {
     /// Names of the models of a kind, sorted: files of weights, or folders that hold a model, with `/` between folders.
@@ -92,12 +127,18 @@ impl ModelDirs {
         let kind = kind.strip_prefix("models/").unwrap_or(kind);
         let prefix = if BARE.contains(&kind) { String::new() } else { format!("{kind}/") };
         let mut names = Vec::new();
-        for root in &self.0 {
-            find_models(&root.join(kind), &prefix, 0, &mut names);
+        for folder in self.folders(kind) {
+            find_models(&folder, &prefix, 0, &mut names);
         }
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Where models of a kind lie, whether or not the folders are there.
+    pub fn folders(&self, kind: &str) -> Vec<PathBuf> {
+        let kind = kind.strip_prefix("models/").unwrap_or(kind);
+        folders_of(kind).iter().flat_map(|folder| self.0.iter().map(move |root| root.join(folder))).collect()
     }
 
     /// Where the model of this kind and name lies.
@@ -109,10 +150,10 @@ impl ModelDirs {
         let bare = name.strip_prefix(kind).and_then(|n| n.strip_prefix('/')).unwrap_or(name);
         let known = self.list(kind);
         if known.iter().any(|k| k == bare || k.strip_prefix(kind).and_then(|k| k.strip_prefix('/')) == Some(bare)) {
-            let found = self.0.iter().map(|root| root.join(kind).join(bare)).find(|p| p.exists());
+            let found = self.folders(kind).into_iter().map(|folder| folder.join(bare)).find(|p| p.exists());
             return found.with_context(|| format!("{kind}/{bare} has just vanished"));
         }
-        let looked: Vec<String> = self.0.iter().map(|r| r.join(kind).display().to_string()).collect();
+        let looked: Vec<String> = self.folders(kind).iter().map(|f| f.display().to_string()).collect();
         let there = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
         bail!("no model `{name}` of kind {kind}: looked in {}, found {there}", looked.join(", "))
     }
@@ -120,6 +161,8 @@ impl ModelDirs {
 
 /// What makes a folder one model.
 const FOLDER_MARKS: [&str; 3] = ["model_index.json", "model.onnx", "config.json"];
+/// Files of weights. Python's pickles are listed, so that the error of whoever names one says why it is not read.
+const ENDINGS: [&str; 5] = ["safetensors", "sft", "gguf", "ckpt", "onnx"];
 /// Deeper folders are not looked at.
 const MAX_DEPTH: usize = 4;
 
@@ -135,7 +178,7 @@ fn find_models(dir: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) 
             } else if depth < MAX_DEPTH {
                 find_models(&path, &format!("{name}/"), depth + 1, names);
             }
-        } else if path.extension().is_some_and(|e| e == "safetensors" || e == "ckpt" || e == "onnx") {
+        } else if path.extension().is_some_and(|e| ENDINGS.iter().any(|known| e == *known)) {
             names.push(name);
         }
     }
@@ -154,6 +197,8 @@ mod tests {
             "loras/read.me",
             "diffusers/x/model_index.json",
             "taggers/t/model.onnx",
+            "clip/t5.safetensors",
+            "text_encoders/l.safetensors",
         ] {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -162,6 +207,8 @@ mod tests {
         let models = ModelDirs(vec![dir.path().into(), "/nowhere".into()]);
         assert_eq!(models.list("models/loras"), ["a.safetensors", "people/b.safetensors"]);
         assert_eq!(models.list("diffusers"), ["x"]);
+        assert_eq!(models.list("text_encoders"), ["l.safetensors", "t5.safetensors"]);
+        assert!(models.resolve("text_encoders", "t5.safetensors").unwrap().ends_with("clip/t5.safetensors"));
         assert_eq!(models.list("taggers"), ["taggers/t"]);
         assert_eq!(models.resolve("taggers", "taggers/t").unwrap(), models.resolve("models/taggers", "t").unwrap());
         assert!(models.resolve("loras", "people/b.safetensors").unwrap().is_file());

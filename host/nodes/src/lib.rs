@@ -18,6 +18,7 @@ mod model_list;
 mod plugins;
 mod report;
 mod sampling;
+mod shared;
 #[cfg(test)]
 mod testing;
 mod training;
@@ -27,6 +28,7 @@ pub use codecs::result_cache;
 pub use host::{Host, ModelDirs};
 pub use model_list::ModelEntry;
 pub use plugins::plugin_nodes;
+pub use shared::Shared;
 
 use engine::Node;
 use std::sync::Arc;

@@ -2,11 +2,12 @@
 
 use super::{say_problems, say_warnings};
 use crate::cli::Run;
-use crate::exit::{Exit, Fail};
+use crate::exit::{Exit, Fail, invalid};
 use crate::host::{Host, RunFolders};
 use crate::interrupt::cancel_on_ctrl_c;
 use crate::show::{Show, print_json};
 use crate::text::{columns, duration};
+use anyhow::Context;
 use engine::{CancelToken, RunReport, Status};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -14,7 +15,10 @@ use std::path::Path;
 
 pub(crate) fn run(args: &Run, config: Option<&Path>, verbose: bool) -> Result<Exit, Fail> {
     let workflow = args.source.read()?;
-    let host = Host::open(config, args.source.file(), args.prefer_native)?;
+    let mut host = Host::open(config, args.source.file(), args.prefer_native)?;
+    if let Some(amount) = &args.memory {
+        host.set_memory(crate::memory::parse(amount).context("--memory").map_err(invalid)?);
+    }
     let plan = match graph::validate(&workflow, &host.registry) {
         Ok(plan) => plan,
         Err(problems) => {
