@@ -21,6 +21,7 @@ mod memory;
 mod network;
 pub mod ops;
 mod patch;
+pub mod prompt;
 mod resnet;
 mod sd1;
 mod sd2;

@@ -1,16 +1,18 @@
-use super::{encode, refuse_tags};
-use crate::types::{Clip, Conditioning};
+use super::encode::{COMFYUI, Encoded, embeddings_fingerprint, encode_each, shown};
+use super::refuse_tags;
+use crate::types::Clip;
 use engine::{Context, TypedNode};
-use spec::Inputs;
+use spec::{Inputs, Values};
 use std::sync::Arc;
 
-/// Encodes a prompt. `(word)` weighs 1.1, `(word:1.3)` weighs 1.3; long prompts are encoded in chunks of 75 tokens.
+/// Encodes a prompt as ComfyUI does. `(word)` weighs 1.1, `(word:1.3)` weighs 1.3; `embedding:name` is an embedding;
+/// long prompts are encoded in chunks of 75 tokens.
 #[derive(Inputs)]
 pub(crate) struct CLIPTextEncode {
     /// The prompt.
     #[input(multiline)]
     text: String,
-    /// The text encoder.
+    /// The text encoders.
     clip: Arc<Clip>,
 }
 
@@ -19,10 +21,14 @@ impl TypedNode for CLIPTextEncode {
     const CATEGORY: &'static str = "conditioning";
     const DISPLAY_NAME: &'static str = "CLIP Text Encode (Prompt)";
     const STRICT: bool = false;
-    type Output = Arc<Conditioning>;
+    type Output = Encoded;
 
-    fn run(self, _: &Context) -> anyhow::Result<Self::Output> {
+    fn fingerprint(ctx: &Context, constants: &Values) -> anyhow::Result<String> {
+        embeddings_fingerprint(ctx, constants, &["text"])
+    }
+
+    fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
         refuse_tags(&self.text)?;
-        Ok(Arc::new(encode(&self.clip, &self.text)?))
+        Ok(shown(encode_each(ctx, &self.clip, COMFYUI, |_| &self.text)?, |_| ()))
     }
 }
