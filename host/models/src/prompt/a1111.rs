@@ -96,7 +96,11 @@ impl Reading {
             return Err(Error::Prompt(format!("the prompt's brackets are nested more than {MAX_DEPTH} deep")));
         }
         let at = self.parts.len();
-        if round { self.round.push(at) } else { self.square.push(at) }
+        if round {
+            self.round.push(at)
+        } else {
+            self.square.push(at)
+        }
         Ok(())
     }
 

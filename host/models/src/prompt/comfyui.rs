@@ -153,4 +153,3 @@ mod tests {
         assert_eq!(next_embedding("x,embedding:b\nembedding:c d"), Some(("x,embedding:b\n", "c", " d")));
     }
 }
-

@@ -43,7 +43,8 @@ impl Embeddings {
         let rank = |p: &PathBuf| ENDINGS.iter().position(|e| p.extension().is_some_and(|x| x == *e));
         paths.sort_by_key(rank);
         for path in paths {
-            let part = |name: Option<&std::ffi::OsStr>| format!("{prefix}{}", name.unwrap_or_default().to_string_lossy());
+            let part =
+                |name: Option<&std::ffi::OsStr>| format!("{prefix}{}", name.unwrap_or_default().to_string_lossy());
             if path.is_dir() {
                 if depth < MAX_DEPTH {
                     self.look_into(&path, &format!("{}/", part(path.file_name())), depth + 1);
@@ -82,7 +83,8 @@ impl Embeddings {
         }
         let looked: Vec<String> = self.folders.iter().map(|f| f.display().to_string()).collect();
         let near = nearest(bare, self.names());
-        let there = if near.is_empty() { "there are none".into() } else { format!("the nearest are {}", near.join(", ")) };
+        let there =
+            if near.is_empty() { "there are none".into() } else { format!("the nearest are {}", near.join(", ")) };
         Err(Error::Prompt(format!("no embedding `{bare}` in {}: {there}", looked.join(", "))))
     }
 

@@ -85,7 +85,8 @@ impl Encoder<'_> {
         for (frame, rows) in frames.iter().zip(&mut rows).filter(|(f, _)| bounded(f)) {
             rows.resize_with(most, || row(Vec::new(), frame));
         }
-        let states = texts.parts().iter().zip(&frames).zip(&rows).map(|((part, frame), rows)| self.run(part, frame, rows));
+        let states =
+            texts.parts().iter().zip(&frames).zip(&rows).map(|((part, frame), rows)| self.run(part, frame, rows));
         let encoded = texts.combine(states.collect::<Result<_>>()?)?;
         let warnings = frames.iter().flat_map(Frame::warnings).collect();
         Ok(Prompted { states: encoded.states, pooled: encoded.pooled, counts, warnings })

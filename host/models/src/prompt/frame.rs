@@ -50,6 +50,10 @@ impl Frame<'_> {
 
     /// Says which embeddings have nothing for this encoder.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.missed.borrow().iter().map(|name| format!("embedding `{name}` has no vectors for `{}`", self.name)).collect()
+        self.missed
+            .borrow()
+            .iter()
+            .map(|name| format!("embedding `{name}` has no vectors for `{}`", self.name))
+            .collect()
     }
 }

@@ -24,6 +24,11 @@ use candle_core::Tensor;
 use frame::Frame;
 use piece::{Piece, Row};
 
+/// The parts of a prompt with their weights, in order.
+pub type Parts = Vec<(String, f64)>;
+
+type Pieces = fn(&[(String, f64)], &Frame<'_>) -> Result<Vec<Piece>>;
+
 /// How a program reads prompts.
 pub struct Dialect {
     /// The name in menus.
@@ -33,9 +38,9 @@ pub struct Dialect {
     /// Whose rules these are.
     pub source: &'static str,
     /// The prompt's parts with their weights, in order.
-    pub parse: fn(&str) -> Result<Vec<(String, f64)>>,
+    pub parse: fn(&str) -> Result<Parts>,
     /// The tokens of the parts: texts, embeddings, and ends of chunks.
-    pieces: fn(&[(String, f64)], &Frame<'_>) -> Result<Vec<Piece>>,
+    pieces: Pieces,
     /// Rows of one length, each with start, end and padding.
     chunk: fn(&[Piece], &Frame<'_>) -> Result<Vec<Row>>,
     /// Whether an embedding that has no vectors for any of the encoders is an error; otherwise its name is a word.

@@ -30,9 +30,10 @@ impl Piece {
             Piece::Text(ids, weight) => {
                 ids.iter().map(|id| Weighted { token: Token::Id(*id), weight: *weight, own: true }).collect()
             }
-            Piece::Embedding(vectors, weight) => {
-                vectors.iter().map(|v| Weighted { token: Token::Vector(v.clone()), weight: *weight, own: true }).collect()
-            }
+            Piece::Embedding(vectors, weight) => vectors
+                .iter()
+                .map(|v| Weighted { token: Token::Vector(v.clone()), weight: *weight, own: true })
+                .collect(),
             Piece::Break => Vec::new(),
         }
     }

@@ -8,10 +8,8 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 fn reference() -> PathBuf {
-    std::env::var_os("ANAGAMA_REFERENCE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference"),
-        PathBuf::from,
-    )
+    std::env::var_os("ANAGAMA_REFERENCE")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference"), PathBuf::from)
 }
 
 /// Recorded from the web UI's family and from ComfyUI.
@@ -143,8 +141,10 @@ fn rows_without_end_hold_everything() {
 }
 
 fn write(folder: &Path, name: &str, tensors: &[(&str, &[f32], &[usize])]) {
-    let tensors: Vec<(String, Tensor)> =
-        tensors.iter().map(|(k, v, shape)| ((*k).to_owned(), Tensor::from_slice(v, *shape, &Device::Cpu).unwrap())).collect();
+    let tensors: Vec<(String, Tensor)> = tensors
+        .iter()
+        .map(|(k, v, shape)| ((*k).to_owned(), Tensor::from_slice(v, *shape, &Device::Cpu).unwrap()))
+        .collect();
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let tensors: std::collections::HashMap<String, Tensor> = tensors.into_iter().collect();
@@ -180,7 +180,10 @@ fn embeddings_are_called_by_both_dialects() {
     let dog = vec![(vec![5.0, 6.0], 1.0)];
     assert_eq!(vectors("comfyui", &all, "a (photo of embedding:cat, red:1.2)").unwrap(), cat);
     assert_eq!(vectors("a1111", &all, "a (photo of cat, red:1.2)").unwrap(), cat);
-    assert_eq!(vectors("comfyui", &all, "embedding:style/dog embedding:both").unwrap(), [&dog[..], &[(vec![7.0, 8.0], 1.0)]].concat());
+    assert_eq!(
+        vectors("comfyui", &all, "embedding:style/dog embedding:both").unwrap(),
+        [&dog[..], &[(vec![7.0, 8.0], 1.0)]].concat()
+    );
     assert_eq!(vectors("comfyui", &all, "embedding:dog.safetensors").unwrap(), dog);
     assert_eq!(vectors("a1111", &all, "dog").unwrap(), dog);
     assert_eq!(vectors("a1111", &all, "dogs, cats").unwrap(), []);
@@ -189,15 +192,14 @@ fn embeddings_are_called_by_both_dialects() {
     // The comma behind the name is a token of its own.
     let rows = rows_with(dialect("comfyui").unwrap(), &SHORT, &all, "embedding:cat, red").unwrap();
     assert_eq!(rows[0].iter().filter(|t| t.own).count(), 4);
-    for (prompt, says) in [
-        ("embedding:cut", "no embedding `cut`"),
-        ("embedding:cut", "the nearest are cat"),
-        ("embedding:old", "pickle"),
-    ] {
+    for (prompt, says) in
+        [("embedding:cut", "no embedding `cut`"), ("embedding:cut", "the nearest are cat"), ("embedding:old", "pickle")]
+    {
         let error = vectors("comfyui", &all, prompt).unwrap_err().to_string();
         assert!(error.contains(says), "{prompt}: {error}");
     }
-    let none = vectors("comfyui", &Embeddings::in_folders(&["/nowhere".into()]), "embedding:x").unwrap_err().to_string();
+    let none =
+        vectors("comfyui", &Embeddings::in_folders(&["/nowhere".into()]), "embedding:x").unwrap_err().to_string();
     assert!(none.contains("/nowhere") && none.contains("there are none"), "{none}");
 }
 
@@ -222,7 +224,12 @@ fn reference_texts() -> Vec<(String, Texts)> {
     let folders = std::fs::read_dir(reference().join("models")).into_iter().flatten().flatten();
     let mut found: Vec<(String, Texts)> = folders
         .filter(|e| e.path().join("model_index.json").is_file())
-        .filter_map(|e| Some((e.file_name().to_string_lossy().into_owned(), crate::load(&e.path(), &Device::Cpu, DType::F32).ok()?.text)))
+        .filter_map(|e| {
+            Some((
+                e.file_name().to_string_lossy().into_owned(),
+                crate::load(&e.path(), &Device::Cpu, DType::F32).ok()?.text,
+            ))
+        })
         .collect();
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found
@@ -287,7 +294,8 @@ fn prompts_go_through_every_encoder_of_every_family() {
 
 #[test]
 fn an_embedding_of_a_word_is_the_word() {
-    let Some((_, texts)) = reference_texts().into_iter().find(|(_, t)| t.parts().len() == 1 && t.parts()[0].clip().is_some())
+    let Some((_, texts)) =
+        reference_texts().into_iter().find(|(_, t)| t.parts().len() == 1 && t.parts()[0].clip().is_some())
     else {
         println!("SKIPPED: embeddings through encoders: no model with one CLIP in {}", reference().display());
         return;

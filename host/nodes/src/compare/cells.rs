@@ -1,7 +1,7 @@
 //! Making the pictures of a grid: as many at once as share a model.
 
 use super::lists::Prompt;
-use crate::conditioning::encode;
+use crate::conditioning::{COMFYUI, encode};
 use crate::latent::decode;
 use crate::sampling::{Guidance, Start, Walk, same_length};
 use crate::types::{Clip, ImageBatch, Model, VaeModel};
@@ -59,8 +59,8 @@ pub(super) fn make(
     let mut texts: Vec<(&Prompt, (Tensor, Tensor))> = Vec::new();
     for one in wanted {
         if !texts.iter().any(|(prompt, _)| *prompt == one.prompt) {
-            let positive = encode(clip, &one.prompt.positive)?.first()?.states.clone();
-            let negative = encode(clip, &one.prompt.negative)?.first()?.states.clone();
+            let positive = encode(ctx, clip, COMFYUI, &one.prompt.positive)?.first()?.states.clone();
+            let negative = encode(ctx, clip, COMFYUI, &one.prompt.negative)?.first()?.states.clone();
             texts.push((one.prompt, (positive, negative)));
         }
     }

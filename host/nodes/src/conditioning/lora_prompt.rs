@@ -1,8 +1,9 @@
-use super::{encode, lora_tags};
+use super::encode::{dialect_names, embeddings_fingerprint, encode_each, shown};
+use super::lora_tags;
 use crate::Host;
 use crate::loaders::{apply_lora, lora_file};
 use crate::types::{Clip, Conditioning, Model};
-use engine::{Context, TypedNode};
+use engine::{Context, TypedNode, WithUi};
 use serde_json::Value as Json;
 use spec::{Inputs, Value, Values};
 use std::sync::Arc;
@@ -18,6 +19,10 @@ pub(crate) struct LoraPrompt {
     /// The prompt with its LoRAs.
     #[input(multiline)]
     text: String,
+    /// How the prompt is read: `comfyui` (`(word:1.3)`, `embedding:name`) or `a1111` (`[word]` too, `BREAK`, embeddings
+    /// by their name, commas at the ends of chunks).
+    #[input(default = "comfyui", options = dialect_names())]
+    dialect: String,
 }
 
 impl TypedNode for LoraPrompt {
@@ -26,7 +31,7 @@ impl TypedNode for LoraPrompt {
     const DISPLAY_NAME: &'static str = "Prompt with LoRAs";
     const OUTPUT_NAMES: &'static [&'static str] = &["MODEL", "CLIP", "CONDITIONING", "text"];
     const ALIASES: &'static [&'static str] = &["PromptWithLoras"];
-    type Output = (Arc<Model>, Arc<Clip>, Arc<Conditioning>, String);
+    type Output = WithUi<(Arc<Model>, Arc<Clip>, Arc<Conditioning>, String)>;
 
     fn fingerprint(ctx: &Context, constants: &Values) -> anyhow::Result<String> {
         let host = ctx.services::<Host>();
@@ -43,7 +48,9 @@ impl TypedNode for LoraPrompt {
             let digest = host.file_digest(&host.models.resolve("loras", name)?)?;
             Ok(format!("{name} {digest}"))
         });
-        Ok(digests.collect::<anyhow::Result<Vec<_>>>()?.join("\n"))
+        let mut lines = digests.collect::<anyhow::Result<Vec<_>>>()?;
+        lines.push(embeddings_fingerprint(ctx, constants, &["text"])?);
+        Ok(lines.join("\n"))
     }
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
@@ -54,7 +61,7 @@ impl TypedNode for LoraPrompt {
             let file = lora_file(ctx, lora_tags::find(&tag.name, &known)?)?;
             (model, clip) = apply_lora(ctx, &file, &model, &clip, tag.strength_model, tag.strength_clip)?;
         }
-        let conditioning = encode(&clip, &text)?;
-        Ok((Arc::new(model), Arc::new(clip), Arc::new(conditioning), text))
+        let WithUi { outputs: conditioning, ui } = shown(encode_each(ctx, &clip, &self.dialect, |_| &text)?, |_| ());
+        Ok(WithUi { outputs: (Arc::new(model), Arc::new(clip), conditioning, text), ui })
     }
 }

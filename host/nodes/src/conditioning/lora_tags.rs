@@ -89,12 +89,18 @@ pub(super) fn find<'a>(name: &str, known: &'a [String]) -> Result<&'a str> {
     }
     let last = |file: &'a str| stem(file).rsplit('/').next().unwrap_or(file);
     let found: Vec<&String> = known.iter().filter(|k| last(k) == name).collect();
+    // A run that was stopped has left files of its epochs only.
+    let of_epoch = |file: &'a str| [last(file), stem(file)].iter().any(|s| without_epoch(s) == Some(name));
+    let epochs: Vec<&String> = known.iter().filter(|k| of_epoch(k)).collect();
     match found[..] {
         [one] => Ok(one),
+        [] if epochs.len() == 1 => Ok(epochs[0]),
+        [] if !epochs.is_empty() => {
+            let all: Vec<&str> = epochs.iter().map(|f| stem(f)).collect();
+            bail!("no LoRA `{name}`, but files of its epochs: {}; write one of them", all.join(", "))
+        }
         [] => {
-            let mut near: Vec<(usize, &str)> = known.iter().map(|k| (distance(name, last(k)), stem(k))).collect();
-            near.sort();
-            let near: Vec<&str> = near.into_iter().take(5).map(|(_, k)| k).collect();
+            let near = models::prompt::nearest(name, known.iter().map(|k| stem(k)));
             if near.is_empty() {
                 bail!("no LoRA `{name}`: there are none in the folder `loras` of the models");
             }
@@ -107,20 +113,10 @@ pub(super) fn find<'a>(name: &str, known: &'a [String]) -> Result<&'a str> {
     }
 }
 
-/// Levenshtein's distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+/// The name without the number that kohya's trainer puts behind the files of single epochs, `name-000040`.
+fn without_epoch(stem: &str) -> Option<&str> {
+    let (name, epoch) = stem.rsplit_once('-')?;
+    (epoch.len() == 6 && epoch.bytes().all(|b| b.is_ascii_digit())).then_some(name)
 }
 
 #[cfg(test)]
@@ -168,6 +164,11 @@ mod tests {
         assert_eq!(find("people/ohwx", &known).unwrap(), "people/ohwx.safetensors");
         assert_eq!(find("style.safetensors", &known).unwrap(), "style.safetensors");
         assert!(find("x", &known).unwrap_err().to_string().contains("a/x, b/x"));
+        let epochs =
+            ["a/cat-000010.safetensors", "a/cat-000040.safetensors", "dog-000040.safetensors"].map(String::from);
+        assert_eq!(find("cat-000040", &epochs).unwrap(), "a/cat-000040.safetensors");
+        assert_eq!(find("dog", &epochs).unwrap(), "dog-000040.safetensors");
+        assert!(find("cat", &epochs).unwrap_err().to_string().contains("a/cat-000010, a/cat-000040"));
         let error = find("stile", &known).unwrap_err().to_string();
         assert!(error.starts_with("no LoRA `stile`; the nearest names are style, "), "{error}");
         assert!(find("x", &[]).is_err());

@@ -1,8 +1,9 @@
 //! From prompts to what the network reads.
 
-mod chunks;
 mod clip_set_last_layer;
 mod clip_text_encode;
+mod clip_text_encode_flux;
+mod clip_text_encode_sdxl;
 mod conditioning_average;
 mod conditioning_combine;
 mod conditioning_concat;
@@ -11,21 +12,25 @@ mod conditioning_set_area_percentage;
 mod conditioning_set_mask;
 mod conditioning_set_timestep_range;
 mod conditioning_zero_out;
+mod encode;
 mod flux_guidance;
 mod lora_prompt;
 mod lora_tags;
 mod pairs;
+mod prompt_encode;
 #[cfg(test)]
 mod tests;
-mod weights;
 
 use crate::Make;
-pub(crate) use chunks::encode;
+pub(crate) use encode::{COMFYUI, encode};
 use engine::node;
 pub(crate) use lora_tags::refuse_tags;
 
 pub(crate) const NODES: &[Make] = &[
     node::<clip_text_encode::CLIPTextEncode>,
+    node::<clip_text_encode_sdxl::CLIPTextEncodeSDXL>,
+    node::<clip_text_encode_flux::CLIPTextEncodeFlux>,
+    node::<prompt_encode::PromptEncode>,
     node::<clip_set_last_layer::CLIPSetLastLayer>,
     node::<lora_prompt::LoraPrompt>,
     node::<conditioning_combine::ConditioningCombine>,

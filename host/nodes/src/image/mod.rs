@@ -1,9 +1,11 @@
 //! Pictures and masks: reading, writing, changing.
 
+mod crop_mask;
 mod empty_image;
 mod feather_mask;
 mod grow_mask;
 mod image_batch;
+mod image_composite_masked;
 mod image_invert;
 mod image_pad_for_outpaint;
 mod image_rotate;
@@ -14,6 +16,7 @@ mod image_to_mask;
 mod invert_mask;
 mod load_image;
 mod load_image_mask;
+mod mask_composite;
 mod mask_to_image;
 mod preview_image;
 mod resize;
@@ -21,10 +24,11 @@ mod save_image;
 mod solid_mask;
 #[cfg(test)]
 mod tests;
+mod threshold_mask;
 
 use crate::Make;
 use engine::node;
-pub(crate) use resize::{resize, same_size};
+pub(crate) use resize::{lay_over, resize, same_size};
 pub(crate) use save_image::with_workflow;
 
 pub(crate) const NODES: &[Make] = &[
@@ -46,4 +50,8 @@ pub(crate) const NODES: &[Make] = &[
     node::<invert_mask::InvertMask>,
     node::<grow_mask::GrowMask>,
     node::<feather_mask::FeatherMask>,
+    node::<mask_composite::MaskComposite>,
+    node::<crop_mask::CropMask>,
+    node::<threshold_mask::ThresholdMask>,
+    node::<image_composite_masked::ImageCompositeMasked>,
 ];

@@ -1,6 +1,6 @@
 //! Sizes of pictures, for all nodes that change them.
 
-use crate::types::ImageBatch;
+use crate::types::{ImageBatch, Mask};
 use anyhow::{Result, bail};
 use candle_core::Tensor;
 use data::{Filter, Fit, ResizeSpec};
@@ -77,4 +77,38 @@ pub(crate) fn same_size(batch: &ImageBatch) -> Result<Tensor> {
         );
     }
     Ok(Tensor::stack(&batch.pixels()?, 0)?)
+}
+
+/// Lays `over` (n, c, sh, sw) over `below` (b, c, h, w) at (x, y), where the mask is white (ComfyUI,
+/// `comfy_extras.nodes_mask.composite`).
+pub(crate) fn lay_over(
+    below: &Tensor,
+    over: &Tensor,
+    (x, y): (usize, usize),
+    stretch: bool,
+    mask: Option<&Mask>,
+) -> Result<Tensor> {
+    let (b, c, h, w) = below.dims4()?;
+    if over.dim(1)? != c {
+        bail!("the destination has {c} channels, the source has {}", over.dim(1)?);
+    }
+    let bilinear = models::interpolation("bilinear")?;
+    let over = if stretch { bilinear.resize(over, h, w)? } else { over.clone() };
+    let (_, _, sh, sw) = over.dims4()?;
+    let (height, width) = (sh.min(h.saturating_sub(y)), sw.min(w.saturating_sub(x)));
+    if height == 0 || width == 0 {
+        return Ok(below.clone());
+    }
+    let to_batch =
+        |t: &Tensor| -> Result<Tensor> { Ok(t.repeat((b.div_ceil(t.dim(0)?.max(1)), 1, 1, 1))?.narrow(0, 0, b)?) };
+    let share = match mask {
+        None => over.narrow(1, 0, 1)?.ones_like()?,
+        Some(mask) => bilinear.resize(&mask.0.unsqueeze(1)?, sh, sw)?,
+    };
+    let cut = |t: &Tensor| -> Result<Tensor> { Ok(to_batch(t)?.narrow(2, 0, height)?.narrow(3, 0, width)?) };
+    let share = cut(&share)?;
+    let piece = cut(&over)?.broadcast_mul(&share)?;
+    // (b, _, h, w): the piece and its share, with zeros around them.
+    let around = |t: &Tensor| t.pad_with_zeros(2, y, h - y - height)?.pad_with_zeros(3, x, w - x - width);
+    Ok((below.broadcast_mul(&(1.0 - around(&share)?)?)? + around(&piece)?)?)
 }

@@ -125,3 +125,36 @@ fn masks_are_made_grown_and_softened() {
     assert_eq!(soft("left"), [0.25, 0.5, 0.5, 0.5]);
     assert_eq!(soft("right"), [0.25, 0.5, 0.5, 0.5]);
 }
+
+#[test]
+fn masks_and_pictures_are_laid_over_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let solid = |v: f64, side: u32| -> Arc<Mask> {
+        let inputs = vec![("value", v.into()), ("width", side.into()), ("height", side.into())];
+        output(&run(&ctx, "SolidMask", inputs).unwrap(), 0)
+    };
+    let lay = |operation: &str| {
+        let inputs = vec![
+            ("destination", value(&solid(0.75, 2))),
+            ("source", value(&solid(0.5, 2))),
+            ("x", 1.into()),
+            ("operation", operation.into()),
+        ];
+        mask(&ctx, "MaskComposite", inputs, 0).1
+    };
+    assert_eq!((lay("multiply"), lay("add")), (vec![0.75, 0.375, 0.75, 0.375], vec![0.75, 1.0, 0.75, 1.0]));
+    assert_eq!((lay("subtract")[1], lay("and")[1], lay("or")[1], lay("xor")[1]), (0.25, 0.0, 1.0, 1.0));
+    let crop = vec![("mask", value(&solid(0.6, 4))), ("x", 3.into()), ("y", 1.into())];
+    assert_eq!(mask(&ctx, "CropMask", crop, 0).0, [1, 3, 1]);
+    assert_eq!(mask(&ctx, "ThresholdMask", vec![("mask", value(&solid(0.6, 1)))], 0).1, [1.0]);
+    let picture = |v: u8| value(&batch(vec![grey(2, 2, &[v; 4])]));
+    let over = |more: Vec<(&'static str, Value)>| {
+        let mut inputs = vec![("destination", picture(100)), ("source", picture(200))];
+        inputs.extend(more);
+        reds(&image(&ctx, "ImageCompositeMasked", inputs))
+    };
+    assert_eq!(over(vec![("x", 1.into())]), [100, 200, 100, 200]);
+    assert_eq!(over(vec![("mask", value(&solid(0.5, 8)))]), [150; 4]);
+    assert_eq!(over(vec![("x", 9.into())]), [100; 4]);
+}

@@ -5,6 +5,7 @@ mod empty_latent_image;
 mod empty_sd3_latent_image;
 mod latent_batch;
 mod latent_composite;
+mod latent_composite_masked;
 mod latent_crop;
 mod latent_flip;
 mod latent_from_batch;
@@ -44,4 +45,5 @@ pub(crate) const NODES: &[Make] = &[
     node::<latent_rotate::LatentRotate>,
     node::<latent_crop::LatentCrop>,
     node::<latent_composite::LatentComposite>,
+    node::<latent_composite_masked::LatentCompositeMasked>,
 ];

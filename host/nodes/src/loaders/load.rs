@@ -5,7 +5,8 @@ use crate::types::{Clip, Model, VaeModel};
 use anyhow::Context as _;
 use candle_core::DType;
 use engine::{Context, Level};
-use models::lora::{File, Options};
+use models::lora::{self, File};
+use models::{Memory, Options};
 use spec::{Value, Values};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +18,16 @@ pub(crate) type Parts = (Arc<Model>, Arc<Clip>, Arc<VaeModel>);
 pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Parts> {
     let host = ctx.services::<Host>();
     let path = host.models.resolve(kind, name)?;
-    let loaded = models::load(&path, &host.device, DType::F32)?;
-    for line in &loaded.found {
-        ctx.log(Level::Debug, line);
+    // Graphs of one process that name the same files share what was read from them.
+    let key = format!("{kind} {name} {}", digest(host, &path)?);
+    let part = |part: &str| format!("{key} {part}");
+    let known = (host.shared.find(&part("model")), host.shared.find(&part("clip")), host.shared.find(&part("vae")));
+    if let (Some(model), Some(clip), Some(vae)) = known {
+        return Ok((model, clip, vae));
     }
+    let options = Options { memory: host.shared.memory.clone(), ..Options::default() };
+    let loaded = models::load_with(&path, &host.device, DType::F32, &options)?;
+    say(ctx, &loaded.found);
     let model = Model {
         network: loaded.network,
         family: loaded.family,
@@ -31,7 +38,44 @@ pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Part
         latent: loaded.latent,
         base_text: Some(loaded.text.clone()),
     };
-    Ok((Arc::new(model), Arc::new(Clip { text: loaded.text, skip: None }), Arc::new(VaeModel { vae: loaded.vae })))
+    let clip = Clip { text: loaded.text, skip: None };
+    let parts = (Arc::new(model), Arc::new(clip), Arc::new(VaeModel { vae: loaded.vae }));
+    host.shared.keep(&part("model"), &parts.0);
+    host.shared.keep(&part("clip"), &parts.1);
+    host.shared.keep(&part("vae"), &parts.2);
+    Ok(parts)
+}
+
+/// Loads a part of a model by its kind (`diffusion_models`, `vae` …) and names, unless a graph of this process still
+/// has it.
+pub(super) fn part<T: Send + Sync + 'static>(
+    ctx: &Context,
+    kind: &str,
+    names: &[&str],
+    how: &str,
+    load: impl FnOnce(&[PathBuf], &Memory) -> anyhow::Result<(T, Vec<String>)>,
+) -> anyhow::Result<Arc<T>> {
+    let host = ctx.services::<Host>();
+    let (mut key, mut paths) = (format!("{kind} {how}"), Vec::new());
+    for name in names {
+        let path = host.models.resolve(kind, name)?;
+        key.push_str(&format!(" {name} {}", digest(host, &path)?));
+        paths.push(path);
+    }
+    if let Some(known) = host.shared.find(&key) {
+        return Ok(known);
+    }
+    let (loaded, found) = load(&paths, &host.shared.memory)?;
+    say(ctx, &found);
+    let loaded = Arc::new(loaded);
+    host.shared.keep(&key, &loaded);
+    Ok(loaded)
+}
+
+fn say(ctx: &Context, found: &[String]) {
+    for line in found {
+        ctx.log(Level::Debug, line);
+    }
 }
 
 /// Identity of the model that a constant names: a file's digest, or those of all files in a folder.
@@ -39,13 +83,17 @@ pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Part
 pub(crate) fn fingerprint(ctx: &Context, constants: &Values, input: &str, kind: &str) -> anyhow::Result<String> {
     let Some(Value::Data(serde_json::Value::String(name))) = constants.get(input) else { return Ok(String::new()) };
     let host = ctx.services::<Host>();
-    let path = host.models.resolve(kind, name)?;
+    digest(host, &host.models.resolve(kind, name)?)
+}
+
+/// The digest of a file, or those of all files in a folder.
+fn digest(host: &Host, path: &Path) -> anyhow::Result<String> {
     if path.is_file() {
-        return Ok(host.file_digest(&path)?.to_string());
+        return Ok(host.file_digest(path)?.to_string());
     }
     let mut digests = Vec::new();
-    for file in files_below(&path)? {
-        let relative = file.strip_prefix(&path).unwrap_or(&file).display().to_string();
+    for file in files_below(path)? {
+        let relative = file.strip_prefix(path).unwrap_or(&file).display().to_string();
         digests.push(format!("{relative} {}", host.file_digest(&file)?));
     }
     Ok(digests.join("\n"))
@@ -95,4 +143,11 @@ pub(crate) fn apply_lora_to_model(ctx: &Context, file: &File, model: &Model, str
         ctx.log(Level::Warn, warning);
     }
     Ok(Model { network, ..model.clone() })
+}
+
+/// Names for the input `type` of loaders of text encoders.
+pub(super) fn text_types() -> Vec<&'static str> {
+    let mut types: Vec<&str> = models::FAMILIES.iter().map(|f| f.text_type).collect();
+    types.dedup();
+    types
 }

@@ -1,10 +1,14 @@
 //! From files to models.
 
 mod checkpoint_loader_simple;
+mod clip_loader;
 mod diffusers_loader;
+mod dual_clip_loader;
 mod load;
 mod lora_loader;
 mod lora_loader_model_only;
+mod unet_loader;
+mod vae_loader;
 
 use crate::Make;
 use engine::node;
@@ -13,6 +17,10 @@ pub(crate) use load::{apply_lora, lora_file};
 pub(crate) const NODES: &[Make] = &[
     node::<checkpoint_loader_simple::CheckpointLoaderSimple>,
     node::<diffusers_loader::DiffusersLoader>,
+    node::<unet_loader::UNETLoader>,
+    node::<clip_loader::CLIPLoader>,
+    node::<dual_clip_loader::DualCLIPLoader>,
+    node::<vae_loader::VAELoader>,
     node::<lora_loader::LoraLoader>,
     node::<lora_loader_model_only::LoraLoaderModelOnly>,
 ];
