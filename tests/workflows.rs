@@ -74,3 +74,23 @@ fn every_example_is_valid() {
         assert!(example.join("README.md").exists(), "{} has no README.md", example.display());
     }
 }
+
+/// Those that train take minutes, and have tests of their own.
+#[test]
+fn every_example_that_only_samples_makes_its_pictures() {
+    let config = root().join("examples/anagama.toml");
+    let mut ran = 0;
+    for example in folders(&root().join("examples")) {
+        let workflow = example.join("workflow.json");
+        if std::fs::read_to_string(&workflow).unwrap().contains("\"TrainLora\"") {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let finished = Anagama::workflow(&workflow, &config, dir.path()).run();
+        assert_eq!(finished.code(), Some(0), "{}\n{}", example.display(), finished.text());
+        let pictures = std::fs::read_dir(dir.path().join("out")).unwrap().count();
+        assert!(pictures > 0, "{} made no pictures\n{}", example.display(), finished.text());
+        ran += 1;
+    }
+    assert!(ran >= 5, "only {ran} examples ran");
+}

@@ -39,7 +39,7 @@ whole = (CHARACTER / "001.png").read_bytes()
 (HERE / "huge/huge.png").write_bytes(png(60_000, 60_000, b"\0" * 100))
 (HERE / "huge/huge.txt").write_text("ohwx")
 
-checkpoints, loras = HERE / "models/checkpoints", HERE / "models/loras"
+checkpoints, loras, embeddings = (HERE / "models" / kind for kind in ("checkpoints", "loras", "embeddings"))
 # A header that says it is longer than the file.
 (checkpoints / "header-longer-than-file.safetensors").write_bytes(struct.pack("<Q", 1 << 40) + b"{}")
 # A tensor whose bytes lie beyond the end.
@@ -53,3 +53,9 @@ strange = {
     for part, shape, a, b in (("lora_down.weight", [1, 4], 0, 16), ("lora_up.weight", [4, 1], 16, 32), ("alpha", [], 32, 36))
 }
 (loras / "strange.safetensors").write_bytes(safetensors(strange, b"\0" * 36))
+
+# An embedding whose vectors have features of no encoder, and one that is a pickle.
+wide = {"emb_params": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
+(embeddings / "wide.safetensors").write_bytes(safetensors(wide, b"\0" * 24))
+with zipfile.ZipFile(embeddings / "old.pt", "w") as z:
+    z.writestr(zipfile.ZipInfo("archive/data.pkl"), b"\x80\x02}q\x00.")
