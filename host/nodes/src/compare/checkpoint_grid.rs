@@ -8,7 +8,7 @@ use crate::sampling::{Walk, sampler_names, scheduler_names};
 use crate::types::{Cell, CheckpointFile, Checkpoints, Clip, Grid, ImageBatch, Model, VaeModel};
 use anyhow::Result;
 use engine::{Context, TypedNode};
-use models::lora::File;
+use models::lora::{File, Options};
 use serde_json::json;
 use spec::Inputs;
 use std::sync::Arc;
@@ -108,7 +108,8 @@ impl TypedNode for CheckpointGrid {
         for (i, checkpoint) in asked.checkpoints.iter().enumerate() {
             let file = File::read(&checkpoint.path)?;
             for (j, &strength) in asked.strengths.iter().enumerate() {
-                let (model, clip) = apply_lora(ctx, &file, &self.model, &self.clip, strength, strength)?;
+                let (model, clip) =
+                    apply_lora(ctx, &file, &self.model, &self.clip, (strength, strength), &Options::default())?;
                 let images = cells::make(ctx, &settings, (&model, &clip, &self.vae), &wanted, &mut count)?;
                 cells.extend(asked.cells(Some((i, j)), strength, &wanted, images));
             }

@@ -4,6 +4,7 @@ use crate::Host;
 use crate::loaders::{apply_lora, lora_file};
 use crate::types::{Clip, Conditioning, Model};
 use engine::{Context, TypedNode, WithUi};
+use models::lora::Options;
 use serde_json::Value as Json;
 use spec::{Inputs, Value, Values};
 use std::sync::Arc;
@@ -59,7 +60,8 @@ impl TypedNode for LoraPrompt {
         let (mut model, mut clip) = (Model::clone(&self.model), Clip::clone(&self.clip));
         for tag in &tags {
             let file = lora_file(ctx, lora_tags::find(&tag.name, &known)?)?;
-            (model, clip) = apply_lora(ctx, &file, &model, &clip, tag.strength_model, tag.strength_clip)?;
+            (model, clip) =
+                apply_lora(ctx, &file, &model, &clip, (tag.strength_model, tag.strength_clip), &Options::default())?;
         }
         let WithUi { outputs: conditioning, ui } = shown(encode_each(ctx, &clip, &self.dialect, |_| &text)?, |_| ());
         Ok(WithUi { outputs: (Arc::new(model), Arc::new(clip), conditioning, text), ui })

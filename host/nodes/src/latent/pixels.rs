@@ -8,7 +8,20 @@ use models::Tiling;
 
 /// Latents (b, c, h, w) as pictures (3, H, W), red first, 0…1.
 pub(crate) fn decode(vae: &VaeModel, samples: &Tensor) -> Result<Vec<Tensor>> {
+    check_channels(vae, samples)?;
     pictures(&vae.vae.decode(samples)?)
+}
+
+/// Latents of another family are told as such.
+pub(super) fn check_channels(vae: &VaeModel, samples: &Tensor) -> Result<()> {
+    let (takes, found) = (vae.vae.config().latent_channels, samples.dim(1)?);
+    if takes != found {
+        bail!(
+            "expected latents of {takes} channels, found {found}: the autoencoder belongs to another family than the \
+             network or the empty latent"
+        );
+    }
+    Ok(())
 }
 
 /// What the autoencoder gives, (b, 3, h, w) in about −1…1, as pictures (3, h, w) of 0…1.

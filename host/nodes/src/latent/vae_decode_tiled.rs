@@ -1,4 +1,4 @@
-use super::pixels::{pictures, three_ways};
+use super::pixels::{check_channels, pictures, three_ways};
 use crate::types::{ImageBatch, Latent, VaeModel};
 use engine::{Context, TypedNode};
 use models::Tiling;
@@ -29,6 +29,7 @@ impl TypedNode for VAEDecodeTiled {
     type Output = Arc<ImageBatch>;
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
+        check_channels(&self.vae, &self.samples.samples)?;
         let factor = self.vae.vae.config().factor();
         // Tiles that share more than a quarter would be mostly repetition, as in ComfyUI.
         let (tile, overlap) = (self.tile_size as usize, (self.overlap as usize).min(self.tile_size as usize / 4));

@@ -125,10 +125,10 @@ pub(crate) fn apply_lora(
     file: &File,
     model: &Model,
     clip: &Clip,
-    strength_model: f64,
-    strength_clip: f64,
+    (strength_model, strength_clip): (f64, f64),
+    options: &lora::Options,
 ) -> anyhow::Result<(Model, Clip)> {
-    let applied = file.apply(&model.network, &clip.text, strength_model, strength_clip, &Options::default())?;
+    let applied = file.apply(&model.network, &clip.text, strength_model, strength_clip, options)?;
     for warning in &applied.warnings {
         ctx.log(Level::Warn, warning);
     }
@@ -136,9 +136,15 @@ pub(crate) fn apply_lora(
 }
 
 /// Puts a LoRA on a model alone.
-pub(crate) fn apply_lora_to_model(ctx: &Context, file: &File, model: &Model, strength: f64) -> anyhow::Result<Model> {
+pub(super) fn apply_lora_to_model(
+    ctx: &Context,
+    file: &File,
+    model: &Model,
+    strength: f64,
+    options: &lora::Options,
+) -> anyhow::Result<Model> {
     let texts = model.base_text.as_ref();
-    let (network, warnings) = file.apply_to_network(&model.network, texts, strength, &Options::default())?;
+    let (network, warnings) = file.apply_to_network(&model.network, texts, strength, options)?;
     for warning in &warnings {
         ctx.log(Level::Warn, warning);
     }

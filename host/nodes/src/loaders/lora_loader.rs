@@ -1,4 +1,5 @@
 use super::load;
+use super::lora_options::LoraOptions;
 use crate::types::{Clip, Model};
 use engine::{Context, TypedNode};
 use spec::{Inputs, Values};
@@ -20,6 +21,8 @@ pub(crate) struct LoraLoader {
     /// How strongly the text encoder is changed; may be negative.
     #[input(default = 1.0, range = -100.0..=100.0, step = 0.01)]
     strength_clip: f64,
+    #[input(flatten)]
+    options: LoraOptions,
 }
 
 impl TypedNode for LoraLoader {
@@ -35,8 +38,8 @@ impl TypedNode for LoraLoader {
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
         let file = load::lora_file(ctx, &self.lora_name)?;
-        let (model, clip) =
-            load::apply_lora(ctx, &file, &self.model, &self.clip, self.strength_model, self.strength_clip)?;
+        let strengths = (self.strength_model, self.strength_clip);
+        let (model, clip) = load::apply_lora(ctx, &file, &self.model, &self.clip, strengths, &self.options.options())?;
         Ok((Arc::new(model), Arc::new(clip)))
     }
 }

@@ -1,4 +1,5 @@
 use super::load;
+use super::lora_options::LoraOptions;
 use crate::types::Model;
 use engine::{Context, TypedNode};
 use spec::{Inputs, Values};
@@ -15,6 +16,8 @@ pub(crate) struct LoraLoaderModelOnly {
     /// How strongly the network is changed; may be negative.
     #[input(default = 1.0, range = -100.0..=100.0, step = 0.01)]
     strength_model: f64,
+    #[input(flatten)]
+    options: LoraOptions,
 }
 
 impl TypedNode for LoraLoaderModelOnly {
@@ -30,6 +33,6 @@ impl TypedNode for LoraLoaderModelOnly {
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
         let file = load::lora_file(ctx, &self.lora_name)?;
-        Ok(Arc::new(load::apply_lora_to_model(ctx, &file, &self.model, self.strength_model)?))
+        Ok(Arc::new(load::apply_lora_to_model(ctx, &file, &self.model, self.strength_model, &self.options.options())?))
     }
 }

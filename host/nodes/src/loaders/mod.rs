@@ -7,6 +7,7 @@ mod dual_clip_loader;
 mod load;
 mod lora_loader;
 mod lora_loader_model_only;
+mod lora_options;
 mod unet_loader;
 mod vae_loader;
 
