@@ -6,7 +6,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use criterion::{Criterion, criterion_group};
-use models::{Adapter, Cond, LoraRef, Network, TargetKind};
+use models::{Adapter, Cond, LoraRef, Memory, Network, TargetKind};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ fn full_size(c: &mut Criterion) {
     let wanted = std::env::args().skip(1).filter(|a| !a.starts_with('-')).all(|a| "sd15 32x32 batch 1".contains(&a));
     if wanted {
         let family = models::FAMILIES.iter().find(|f| f.name == "SD 1.x").unwrap();
-        let unet = family.random_network(1).unwrap();
+        let unet = family.random_network(1, &Memory::unlimited()).unwrap();
         measure(c, "sd15 32x32 batch 1", &unet, 32, 1);
     }
 }

@@ -1,5 +1,6 @@
-//! Times the networks of a model: `cargo run -p models --example speed -- [FOLDER] [LATENT SIDE] [BATCH]`. The name
-//! of a family (`SDXL`) in place of a folder is its full-size network with random weights.
+//! Times the networks of a model: `cargo run -p models --example speed -- [FOLDER] [LATENT SIDE] [BATCH] [GIGABYTES]
+//! [train]`. The name of a family (`SDXL`) in place of a folder is its full-size network with random weights, whose
+//! working copies may take so many gigabytes.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use models::{Adapter, LoraRef, TargetKind};
@@ -72,12 +73,20 @@ fn main() -> anyhow::Result<()> {
     let device = Device::Cpu;
     if let Some(family) = models::FAMILIES.iter().find(|f| f.name == folder.as_os_str()) {
         let start = Instant::now();
-        let network = family.random_network(1)?;
-        println!("{} built in {:.2} s", family.name, start.elapsed().as_secs_f64());
+        let budget = args.next().map_or(Ok(usize::MAX), |gb| gb.parse::<f64>().map(|gb| (gb * 1e9) as usize))?;
+        let network = family.random_network(1, &models::Memory::new(budget))?;
+        let built = start.elapsed().as_secs_f64();
+        println!("{} built in {built:.2} s, peak memory {:.2} GB", family.name, peak_gigabytes());
         let x = Tensor::randn(0f32, 1.0, (batch, network.takes().channels, side, side), &device)?;
         let (t, cond) = (Tensor::full(500f32, batch, &device)?, cond(network.takes(), batch)?);
+        let first = Instant::now();
+        network.forward(&x, &t, &cond)?;
+        println!("first forward, with weights being made: {:.1} s", first.elapsed().as_secs_f64());
         time(&format!("forward, latents {side}, batch {batch}"), 1, || Ok(network.forward(&x, &t, &cond)?))?;
         println!("peak memory {:.2} GB", peak_gigabytes());
+        if args.next().as_deref() != Some("train") {
+            return Ok(());
+        }
         let network = network.with_adapters(&adapters(network.targets())?)?;
         time(&format!("train step, latents {side}, batch {batch}"), 1, || {
             Ok(network.forward(&x, &t, &cond)?.sqr()?.mean_all()?.backward()?)

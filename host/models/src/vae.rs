@@ -143,6 +143,25 @@ pub(crate) fn load(source: &Source) -> Result<Vae> {
     source.build(entries, |part| Vae::build(config, part))
 }
 
+/// The layers and norms of the full-size autoencoder of Stable Diffusion and SDXL.
+#[cfg(test)]
+pub(crate) fn full_size_targets() -> (Vec<crate::Target>, Vec<crate::NormTarget>) {
+    let config = VaeConfig {
+        in_channels: 3,
+        out_channels: 3,
+        latent_channels: 4,
+        block_out_channels: vec![128, 256, 512, 512],
+        layers_per_block: 2,
+        norm_num_groups: 32,
+        scaling_factor: None,
+        shift_factor: None,
+        use_quant_conv: true,
+        use_post_quant_conv: true,
+    };
+    let vae = Vae::build(config, &mut Part::random(1)).unwrap();
+    (vae.net.layers.targets(""), vae.net.layers.norm_targets(""))
+}
+
 /// Of all norms of the autoencoder (diffusers).
 const EPS: f64 = 1e-6;
 

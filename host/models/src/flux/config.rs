@@ -119,7 +119,11 @@ impl FluxConfig {
         if self.axes.iter().sum::<usize>() != head || self.axes.iter().any(|axis| axis % 2 != 0) {
             return Err(format!("expected three even numbers that add up to {head}, found {:?}", self.axes));
         }
-        if self.packed_in == 0 || self.packed_in % 4 != 0 || self.packed_out == 0 || self.packed_out % 4 != 0 {
+        if self.packed_in == 0
+            || !self.packed_in.is_multiple_of(4)
+            || self.packed_out == 0
+            || !self.packed_out.is_multiple_of(4)
+        {
             let (a, b) = (self.packed_in, self.packed_out);
             return Err(format!("tokens are 2×2 pixels, which {a} and {b} features are not"));
         }

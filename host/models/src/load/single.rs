@@ -13,7 +13,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(super) fn load(path: &Path, options: &Options) -> Result<Loaded> {
-    let file = Arc::new(WeightFile::open(path)?);
+    read(path, Arc::new(WeightFile::open(path)?), options)
+}
+
+fn read(path: &Path, file: Arc<WeightFile>, options: &Options) -> Result<Loaded> {
     let files = [file.clone()];
     let shapes = shapes(&files);
     let (family, reason) = recognise(path, &shapes)?;
@@ -108,5 +111,101 @@ fn unused(shapes: &crate::family::Shapes, family: &Family, found: &mut Vec<Strin
     if others.len() > averaged {
         let rest = others.len() - averaged;
         found.push(format!("{rest} keys of the file belong to no part of the model and are not used"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::{NormTarget, Target, TargetKind};
+    use crate::family::{FAMILIES, Shapes};
+    use crate::memory::Memory;
+    use crate::text::TextPart;
+
+    /// The tensors of layers and norms under other names; what has no name is left out.
+    fn tensors(
+        list: &mut Shapes,
+        prefix: &str,
+        (layers, norms): (Vec<Target>, Vec<NormTarget>),
+        name: impl Fn(&str, &str) -> String,
+    ) {
+        for layer in layers {
+            let (out, shape) = match layer.shape {
+                TargetKind::Linear { inp, out } => (out, vec![out, inp]),
+                TargetKind::Conv { inp, out, kernel } => (out, vec![out, inp, kernel, kernel]),
+            };
+            let path = format!("{prefix}{}", name(&layer.path, &layer.original));
+            // Query, key and value of the denoising network have no bias.
+            if !["attn1.to_", "attn2.to_"].iter().any(|part| path.contains(part)) || path.contains("to_out") {
+                list.insert(format!("{path}.bias"), vec![out]);
+            }
+            list.insert(format!("{path}.weight"), shape);
+        }
+        for norm in norms {
+            let path = format!("{prefix}{}", name(&norm.path, &norm.original));
+            list.insert(format!("{path}.weight"), vec![norm.width]);
+            list.insert(format!("{path}.bias"), vec![norm.width]);
+        }
+    }
+
+    /// OpenCLIP's names and shapes of an encoder of this size.
+    fn open_clip(list: &mut Shapes, prefix: &str, width: usize, layers: usize) {
+        let mut add = |name: String, shape: &[usize]| list.insert(format!("{prefix}{name}"), shape.to_vec());
+        add("token_embedding.weight".into(), &[49408, width]);
+        add("positional_embedding".into(), &[77, width]);
+        add("text_projection".into(), &[width, width]);
+        add("logit_scale".into(), &[]);
+        add("ln_final.weight".into(), &[width]);
+        add("ln_final.bias".into(), &[width]);
+        for i in 0..layers {
+            let block = format!("transformer.resblocks.{i}");
+            add(format!("{block}.attn.in_proj_weight"), &[3 * width, width]);
+            add(format!("{block}.attn.in_proj_bias"), &[3 * width]);
+            for (name, out, inp) in [("attn.out_proj", 1, 1), ("mlp.c_fc", 4, 1), ("mlp.c_proj", 1, 4)] {
+                add(format!("{block}.{name}.weight"), &[out * width, inp * width]);
+                add(format!("{block}.{name}.bias"), &[out * width]);
+            }
+            for name in ["ln_1", "ln_2"] {
+                add(format!("{block}.{name}.weight"), &[width]);
+                add(format!("{block}.{name}.bias"), &[width]);
+            }
+        }
+    }
+
+    /// A file as the original code saves it, of which only names and shapes are there, needs no config.
+    #[test]
+    fn full_size_checkpoints_are_read_without_configs() {
+        for name in ["SD 1.x", "SD 2.x", "SDXL"] {
+            let family = FAMILIES.iter().copied().find(|family| family.name == name).unwrap();
+            let memory = Memory::unlimited();
+            let (network, texts) =
+                (family.random_network(1, &memory).unwrap(), family.random_texts(1, &memory).unwrap());
+            let mut list = Shapes::new();
+            let unet = family.network.prefixes[0];
+            tensors(&mut list, unet, (network.targets(), network.norm_targets()), |_, original| original.to_owned());
+            tensors(&mut list, "first_stage_model.", vae::full_size_targets(), |path, _| path.to_owned());
+            for part in texts.parts() {
+                let prefix = part.row().prefixes[0];
+                if prefix.ends_with("model.") {
+                    open_clip(&mut list, prefix, part.width(), part.layers());
+                } else {
+                    tensors(&mut list, prefix, (part.targets(), part.norm_targets()), |path, _| path.to_owned());
+                    let table = |name: &str| format!("{prefix}text_model.embeddings.{name}.weight");
+                    list.insert(table("token_embedding"), vec![49408, part.width()]);
+                    list.insert(table("position_embedding"), vec![77, part.width()]);
+                }
+            }
+            let listed = list.iter().map(|(key, shape)| (key.as_str(), "F16", shape.as_slice()));
+            let file = Arc::new(WeightFile::listed(Path::new("listed"), listed).unwrap());
+            let loaded = read(Path::new("listed"), file, &Options::default()).unwrap();
+            assert_eq!(loaded.family.name, name);
+            let mut takes = network.takes().clone();
+            takes.side = None;
+            assert_eq!(*loaded.network.takes(), takes);
+            assert_eq!(loaded.network.targets(), network.targets(), "{name}");
+            let widths = |parts: &[TextPart]| parts.iter().map(|p| (p.width(), p.layers())).collect::<Vec<_>>();
+            assert_eq!(widths(loaded.text.parts()), widths(texts.parts()));
+            assert_eq!(loaded.latent, family.latent);
+        }
     }
 }

@@ -97,3 +97,47 @@ pub(crate) fn count(shapes: &Shapes, before: &str, after: &str) -> usize {
 pub(crate) fn dim(shapes: &Shapes, key: &str, at: usize) -> Result<usize, String> {
     shapes.get(key).and_then(|s| s.get(at)).copied().ok_or_else(|| format!("`{key}` is missing"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::TargetKind;
+    use crate::unet::{Naming, full_size};
+    use crate::weights::Part;
+
+    #[test]
+    fn shapes_of_full_size_networks_give_their_configs() {
+        for (wanted, heads) in [
+            (UNetConfig::sd15(), Heads::Count(8)),
+            (UNetConfig::sd21(), Heads::Size(64)),
+            (UNetConfig::sdxl(), Heads::Size(64)),
+        ] {
+            let network = full_size(wanted.clone(), &mut Part::random(1), Naming::Diffusers).unwrap();
+            let layers = network.targets().into_iter().map(|target| {
+                let shape = match target.shape {
+                    TargetKind::Linear { inp, out } => vec![out, inp],
+                    TargetKind::Conv { inp, out, kernel } => vec![out, inp, kernel, kernel],
+                };
+                (format!("{}.weight", target.path), shape)
+            });
+            let norms =
+                network.norm_targets().into_iter().map(|norm| (format!("{}.weight", norm.path), vec![norm.width]));
+            let found = config(&layers.chain(norms).collect(), heads).unwrap();
+            assert_eq!(found, UNetConfig { sample_size: None, ..wanted });
+        }
+    }
+
+    #[test]
+    fn a_size_condition_that_cannot_be_told_is_an_error() {
+        let network = UNetConfig { addition: Some(Addition { size: 16, input: 120 }), ..UNetConfig::sdxl() };
+        let network = full_size(network, &mut Part::random(1), Naming::Original).unwrap();
+        let shape = |target: crate::Target| match target.shape {
+            TargetKind::Linear { inp, out } => (format!("{}.weight", target.path), vec![out, inp]),
+            TargetKind::Conv { inp, out, kernel } => {
+                (format!("{}.weight", target.path), vec![out, inp, kernel, kernel])
+            }
+        };
+        let shapes = network.targets().into_iter().map(shape).collect();
+        assert!(config(&shapes, Heads::Size(64)).unwrap_err().contains("diffusers folder"));
+    }
+}

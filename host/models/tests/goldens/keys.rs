@@ -1,7 +1,7 @@
 //! The layers of full-size networks against lists of the modules of real LoRA files.
 
 use super::reference;
-use models::{FAMILIES, Family, Target, TargetKind};
+use models::{FAMILIES, Family, Memory, Target, TargetKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
@@ -45,15 +45,15 @@ fn kind(name: &str) -> String {
 
 #[test]
 fn full_size_networks_have_exactly_the_modules_of_real_files() {
-    let mut compared = 0;
+    let (mut compared, memory) = (0, Memory::unlimited());
     for (name, list) in lists() {
         let kohya = list.keys().next().unwrap().starts_with("lora_");
         let Some(family) = family(&name).filter(|_| kohya) else {
             println!("SKIPPED: {name}: the family or the naming is not there yet");
             continue;
         };
-        let texts = family.random_texts(1).unwrap();
-        let mut targets: Vec<Target> = family.random_network(1).unwrap().targets();
+        let texts = family.random_texts(1, &memory).unwrap();
+        let mut targets: Vec<Target> = family.random_network(1, &memory).unwrap().targets();
         targets.extend(texts.parts().iter().flat_map(|part| part.targets()));
         let by_name: BTreeMap<&str, &Target> = targets.iter().map(|t| (t.kohya.as_str(), t)).collect();
         assert_eq!(by_name.len(), targets.len(), "{name}: two layers have one name");

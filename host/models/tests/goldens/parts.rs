@@ -75,7 +75,7 @@ fn text_encoders_load_alone_in_any_order() {
     assert_eq!(alone.parts().iter().map(|p| p.name()).collect::<Vec<_>>(), ["clip_l", "clip_g"]);
     for (a, b) in alone.parts().iter().zip(whole.text.parts()) {
         let row: Vec<Token> = b.row_of("a fox").unwrap().0.into_iter().map(Token::Id).collect();
-        let states = |part: &models::TextPart| part.encode(&[row.clone()], None).unwrap();
+        let states = |part: &models::TextPart| part.encode(std::slice::from_ref(&row), None).unwrap();
         exact(&states(a).states, &states(b).states);
     }
     let one = load_texts(&paths[1..], "stable_diffusion", &memory).unwrap().text;

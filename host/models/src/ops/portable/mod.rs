@@ -120,7 +120,11 @@ mod tests {
         let (w, b) = (random((40, 24), 1)?, random(40, 2)?);
         let layer = Arc::new(Frozen::new(&w, Some(&b))?);
         let x = random((3, 7, 24), 3)?;
-        gradients_match(&[x.clone()], |a| linear_frozen(&a[0], &layer), |a| ops::linear_frozen(&a[0], &layer))?;
+        gradients_match(
+            std::slice::from_ref(&x),
+            |a| linear_frozen(&a[0], &layer),
+            |a| ops::linear_frozen(&a[0], &layer),
+        )?;
         let turned = [x.transpose(0, 1)?];
         gradients_match(&turned, |a| linear_frozen(&a[0], &layer), |a| ops::linear_frozen(&a[0], &layer))?;
         let args = [x.clone(), random((5, 24), 4)?, random((40, 5), 5)?];
