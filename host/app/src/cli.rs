@@ -1,5 +1,6 @@
 //! The command line as clap reads it.
 
+use crate::device::Device;
 use crate::exit::Exit;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -12,6 +13,10 @@ pub(crate) struct Cli {
     /// user's configuration folder
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// What computes the networks; the default is the CPU, or a graphics card if this is anagama-gpu
+    #[arg(long, global = true, value_enum)]
+    pub(crate) device: Option<Device>,
 
     /// Say more on stderr; twice for debugging, three times for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

@@ -1,6 +1,7 @@
 //! Wires the host together: plugins, models, store, nodes, engine.
 
 use crate::config::{Config, Places};
+use crate::device::Device;
 use crate::exit::{Fail, invalid};
 use anyhow::Context;
 use engine::{Engine, History, Node, Registry, Services};
@@ -23,6 +24,7 @@ pub(crate) struct RunFolders {
     pub(crate) out: PathBuf,
     pub(crate) input: PathBuf,
     pub(crate) store: Option<PathBuf>,
+    pub(crate) device: Device,
 }
 
 impl Host {
@@ -68,9 +70,12 @@ impl Host {
         let store = Arc::new(store);
         let out = self.places.current.join(folders.out);
         std::fs::create_dir_all(&out).with_context(|| format!("output folder {} cannot be made", out.display()))?;
-        let host =
+        let mut host =
             nodes::Host::new(self.models.clone(), out, folders.input, store.clone(), self.loader.clone(), workflow)
                 .sharing(self.shared.clone());
+        if folders.device == Device::Cuda {
+            host = host.on_gpu()?;
+        }
         let cache = nodes::result_cache(store);
         let durations = root.join("durations.json");
         let history = std::fs::read(&durations).ok().and_then(|b| serde_json::from_slice::<History>(&b).ok());

@@ -52,6 +52,15 @@ impl Host {
         Embeddings::in_folders(&self.models.folders("embeddings"))
     }
 
+    /// The same host, computing on the first NVIDIA card.
+    ///
+    /// # Errors
+    /// There is none, its driver does not work, or the program was built without CUDA.
+    pub fn on_gpu(self) -> anyhow::Result<Self> {
+        let device = Device::new_cuda(0).context("no NVIDIA graphics card can be used")?;
+        Ok(Self { device, ..self })
+    }
+
     /// A path of the workflow as an absolute one.
     pub fn input_path(&self, path: &str) -> PathBuf {
         let path = self.input_dir.join(path);

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod demo;
+mod gpu;
 mod groups;
 mod guests;
 mod install;
@@ -19,6 +20,8 @@ const USAGE: &str = "\
 cargo xtask guests [NAME…] [--native]   build plugins/* and tests/guests/* as components
                                         (--native: as native libraries too) and install them
                                         to target/plugins and target/test-plugins
+cargo xtask gpu [--release]             build anagama-gpu, which computes on NVIDIA cards; sets up
+                                        CUDA where it is missing (docs/gpu.md)
 cargo xtask demo                        build everything, run examples/train-lora into out/demo
 cargo xtask test [GROUP]                run tests; groups: unit, goldens, conformance, workflows,
                                         faults, peers; no group: all of them, formatting and lints";
@@ -39,6 +42,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let root = root();
     match words.as_slice() {
         ["guests", rest @ ..] => guests::run(&root, &guests::Request::parse(rest)?),
+        ["gpu"] => gpu::run(&root, false).map(|()| ExitCode::SUCCESS),
+        ["gpu", "--release"] => gpu::run(&root, true).map(|()| ExitCode::SUCCESS),
         ["demo"] => demo::run(&root),
         ["test"] => groups::run(&root, None),
         ["test", group] => groups::run(&root, Some(group)),

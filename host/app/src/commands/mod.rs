@@ -7,6 +7,7 @@ mod plugins;
 mod run;
 
 use crate::cli::{Cli, Command, Models, Source};
+use crate::device::Device;
 use crate::exit::{Exit, Fail, invalid};
 use anyhow::Context;
 use clap::CommandFactory;
@@ -15,10 +16,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Runs the command.
-pub(crate) fn dispatch(cli: &Cli) -> Result<Exit, Fail> {
+pub(crate) fn dispatch(cli: &Cli, device: Device) -> Result<Exit, Fail> {
     let config = cli.config.as_deref();
     match &cli.command {
-        Command::Run(args) => run::run(args, config, cli.verbose > 0),
+        Command::Run(args) => run::run(args, config, device, cli.verbose > 0),
         Command::Check(args) => check::check(args, config),
         Command::Nodes(args) => nodes::nodes(args, config),
         Command::Plugins { command } => plugins::plugins(command, config),

@@ -2,6 +2,7 @@
 
 use super::{say_problems, say_warnings};
 use crate::cli::Run;
+use crate::device::Device;
 use crate::exit::{Exit, Fail, invalid};
 use crate::host::{Host, RunFolders};
 use crate::interrupt::cancel_on_ctrl_c;
@@ -13,7 +14,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-pub(crate) fn run(args: &Run, config: Option<&Path>, verbose: bool) -> Result<Exit, Fail> {
+pub(crate) fn run(args: &Run, config: Option<&Path>, device: Device, verbose: bool) -> Result<Exit, Fail> {
     let workflow = args.source.read()?;
     let mut host = Host::open(config, args.source.file(), args.prefer_native)?;
     if let Some(amount) = &args.memory {
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Run, config: Option<&Path>, verbose: bool) -> Result<Ex
         out: args.out.clone(),
         input: args.source.folder(&host.places.current),
         store: args.store.clone(),
+        device,
     };
     let running = host.engine(folders, workflow.to_json())?;
     let cancel = CancelToken::new();

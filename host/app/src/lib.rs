@@ -1,0 +1,72 @@
+//! `anagama`: runs workflows, lists nodes, plugins and models.
+//!
+//! The only crate that reads the command line and the environment. Parses both, wires the host together and shows
+//! what happens; it decides nothing about graphs, nodes or plugins. Start at [`main`] and `cli.rs`, then `commands/`.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cli;
+mod commands;
+mod config;
+mod device;
+mod exit;
+mod host;
+mod interrupt;
+mod memory;
+mod reference;
+mod show;
+mod text;
+
+pub use device::Device;
+
+use clap::Parser;
+use exit::Exit;
+use std::process::ExitCode;
+
+/// Does what the command line says. `built` is what this program can compute on beside the CPU.
+pub fn main(built: Device) -> ExitCode {
+    let cli = cli::Cli::parse();
+    start_logging(cli.verbose);
+    quiet_node_panics();
+    let exit = device::choose(cli.device, built).and_then(|device| commands::dispatch(&cli, device));
+    let exit = exit.unwrap_or_else(|fail| {
+        eprintln!("error: {:#}", fail.error);
+        fail.exit
+    });
+    exit.into()
+}
+
+/// Logs go to stderr; those of other people's crates only when something is wrong.
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => "error",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let ours = ["anagama", "graph", "engine", "data", "models", "sample", "train", "loader", "inference", "nodes"];
+    let filter = ours.iter().fold("error".to_owned(), |all, name| format!("{all},{name}={level}"));
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_target(verbose > 1)
+        .without_time()
+        .init();
+}
+
+/// A node's panic is reported as that node's error; its place in the source goes to the log.
+fn quiet_node_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() == Some("node") {
+            tracing::info!("{info}");
+        } else {
+            usual(info);
+        }
+    }));
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
