@@ -419,7 +419,7 @@ mod tests {
         let want = network(&w, None)?.run(LayerId(0), &x)?;
         let memory = Memory::new(0);
         let source = Arc::new(ops::Owned::new(&w)?);
-        let frozen = Frozen::from_source(source, None, &memory, &Device::Cpu)?;
+        let frozen = Frozen::from_source(source, None, &memory)?;
         let mut layers = Layers::default();
         let kind = TargetKind::Linear { inp: 30, out: 40 };
         layers.push(Layer::new("layer".into(), kind, Window::new(1, 0), frozen));

@@ -1,19 +1,22 @@
-//! How much memory the working copies of weights may take. A network's weights lie in mapped files; what a layer computes
+//! How much memory the working copies of weights may take, and on which device. A network's weights lie in mapped files; what a layer computes
 //! with is a copy of them, made at first use and made again if it had to go.
 
-use candle_core::Result;
+use candle_core::{Device, Result};
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A budget shared by all networks that were loaded with it. Cheap to clone: clones are the same budget.
+/// A device and a budget, shared by all networks that were loaded with it. Cheap to clone: clones are the same budget.
 ///
 /// When the working copies take more bytes than the budget, those that were used the longest ago are dropped. The copy
 /// that an operation is computing with stays until the operation ends, whatever the budget, so that a budget of 0 means
 /// one layer at a time.
 #[derive(Clone)]
-pub struct Memory(Arc<Mutex<State>>);
+pub struct Memory {
+    state: Arc<Mutex<State>>,
+    device: Device,
+}
 
 struct State {
     budget: usize,
@@ -48,14 +51,25 @@ impl Default for Memory {
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.state();
-        write!(f, "Memory {{ budget: {}, used: {} }}", state.budget, state.used)
+        write!(f, "Memory {{ budget: {}, used: {}, device: {:?} }}", state.budget, state.used, self.device)
     }
 }
 
 impl Memory {
-    /// At most `bytes` of working copies.
+    /// At most `bytes` of working copies, for the CPU.
     pub fn new(bytes: usize) -> Memory {
-        Memory(Arc::new(Mutex::new(State { budget: bytes, used: 0, clock: 0, copies: HashMap::new() })))
+        let state = State { budget: bytes, used: 0, clock: 0, copies: HashMap::new() };
+        Memory { state: Arc::new(Mutex::new(state)), device: Device::Cpu }
+    }
+
+    /// The same budget for networks that compute on this device.
+    pub fn on(&self, device: &Device) -> Memory {
+        Memory { state: self.state.clone(), device: device.clone() }
+    }
+
+    /// The device that computes.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Copies stay as long as their network lives, or until [`Memory::release`].
@@ -121,7 +135,7 @@ impl Memory {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is whole between any two statements, so that a panic elsewhere does not spoil it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -58,7 +58,8 @@ impl Host {
     /// There is none, its driver does not work, or the program was built without CUDA.
     pub fn on_gpu(self) -> anyhow::Result<Self> {
         let device = Device::new_cuda(0).context("no NVIDIA graphics card can be used")?;
-        Ok(Self { device, ..self })
+        let shared = self.shared.on(&device);
+        Ok(Self { device, shared, ..self })
     }
 
     /// A path of the workflow as an absolute one.

@@ -19,6 +19,11 @@ impl Shared {
         Self { memory: Memory::new(bytes), loaded: Arc::default() }
     }
 
+    /// The same for a device that computes.
+    pub(crate) fn on(&self, device: &candle_core::Device) -> Self {
+        Self { memory: self.memory.on(device), loaded: self.loaded.clone() }
+    }
+
     /// What was kept under this key, if it is still in use.
     pub(crate) fn find<T: Any + Send + Sync>(&self, key: &str) -> Option<Arc<T>> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);

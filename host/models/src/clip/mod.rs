@@ -281,7 +281,7 @@ impl TextEncoder {
         }
         let each = row.iter().enumerate().map(|(i, token)| match token {
             Token::Id(_) => Ok(embedded.get(i)?),
-            Token::Vector(vector) if vector.dims() == [config.hidden_size] => Ok(vector.clone()),
+            Token::Vector(vector) if vector.dims() == [config.hidden_size] => Ok(vector.to_device(embedded.device())?),
             Token::Vector(vector) => Err(Error::Tokens(format!(
                 "expected an embedding of {} numbers, found {:?}: it belongs to another family",
                 config.hidden_size,

@@ -49,23 +49,23 @@ pub struct Options {
     /// A diffusers folder whose `config.json` files and tokenizers belong to the checkpoint. Without one, shapes are
     /// inferred from the tensors, and what does not show in them is as in the full-size models of the family.
     pub config_from: Option<PathBuf>,
-    /// The budget of the working copies of weights, which networks loaded with the same one share.
+    /// The budget of the working copies of weights, which networks loaded with the same one share; the device is the one
+    /// that the model is loaded for.
     pub memory: Memory,
 }
 
-/// Loads a model from a diffusers folder or a single `.safetensors` file. Weights of 16 bits are widened to f32.
+/// Loads a model from a diffusers folder or a single `.safetensors` file, to compute in f32 on a device; the file's weights
+/// stay as they are and are widened where they are used.
 pub fn load(path: &Path, device: &Device, dtype: DType) -> Result<Loaded> {
     load_with(path, device, dtype, &Options::default())
 }
 
 /// The same with what the file itself does not say.
 pub fn load_with(path: &Path, device: &Device, dtype: DType, options: &Options) -> Result<Loaded> {
-    if !device.is_cpu() || dtype != DType::F32 {
-        return Err(Error::Unsupported(format!(
-            "networks run in f32 on the cpu, not in {} on {device:?}",
-            dtype.as_str()
-        )));
+    if dtype != DType::F32 {
+        return Err(Error::Unsupported(format!("networks compute in f32, not in {}", dtype.as_str())));
     }
+    let options = &Options { memory: options.memory.on(device), ..options.clone() };
     let meta = std::fs::metadata(path).map_err(Error::io(path))?;
     let loaded = if meta.is_dir() { folder::load(path, options)? } else { single::load(path, options)? };
     check(path, loaded)

@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::family::Shapes;
 use crate::memory::Memory;
 use crate::weights::{Entries, Part, Piece, WeightFile};
-use candle_core::Device;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,7 +87,7 @@ impl Source {
 
     /// Builds a network of these tensors; tensors that are missing, misshapen or left over are told all at once.
     pub(crate) fn build<T>(&self, entries: Entries, build: impl FnOnce(&mut Part) -> Result<T>) -> Result<T> {
-        let mut part = Part::new(self.place.display().to_string(), entries).within(&self.memory, &Device::Cpu);
+        let mut part = Part::new(self.place.display().to_string(), entries).within(&self.memory);
         let built = build(&mut part)?;
         part.finish("the config and the weights belong to different models, or the file is not whole")?;
         Ok(built)

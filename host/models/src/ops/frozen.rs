@@ -4,7 +4,7 @@
 use super::gemm::Packed;
 use super::source::{Owned, Source, Stored};
 use crate::memory::{Memory, weight_id};
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use std::sync::{Arc, OnceLock};
 
 /// The frozen weight and bias of a linear or convolution layer.
@@ -22,7 +22,6 @@ struct Weight {
     kernel: (usize, usize),
     source: Arc<dyn Source>,
     memory: Memory,
-    device: Device,
     id: u64,
 }
 
@@ -42,17 +41,11 @@ impl Frozen {
     pub fn new(weight: &Tensor, bias: Option<&Tensor>) -> Result<Frozen> {
         let bias = bias.map(|bias| bias.to_vec1::<f32>()).transpose()?;
         let source = Arc::new(Owned::new(weight)?);
-        Frozen::from_source(source, bias.map(Arc::from), &Memory::unlimited(), &Device::Cpu)
+        Frozen::from_source(source, bias.map(Arc::from), &Memory::unlimited())
     }
 
-    /// The same of a weight that is read when it is needed, with the budget of its working copies and the device that
-    /// computes.
-    pub fn from_source(
-        source: Arc<dyn Source>,
-        bias: Option<Arc<[f32]>>,
-        memory: &Memory,
-        device: &Device,
-    ) -> Result<Frozen> {
+    /// The same of a weight that is read when it is needed, with the device and budget of its working copies.
+    pub fn from_source(source: Arc<dyn Source>, bias: Option<Arc<[f32]>>, memory: &Memory) -> Result<Frozen> {
         let (out, inp, kernel) = match *source.shape() {
             [out, inp] => (out, inp, (1, 1)),
             [out, inp, kh, kw] => (out, inp, (kh, kw)),
@@ -61,8 +54,7 @@ impl Frozen {
         if bias.as_ref().is_some_and(|bias| bias.len() != out) {
             bail!("expected a bias of {out} values for a weight of shape {:?}", source.shape());
         }
-        let (memory, device) = (memory.clone(), device.clone());
-        let weight = Weight { out, inp, kernel, source, memory, device, id: weight_id() };
+        let weight = Weight { out, inp, kernel, source, memory: memory.clone(), id: weight_id() };
         Ok(Frozen { weight: Arc::new(weight), bias, bias_there: OnceLock::new() })
     }
 
@@ -81,11 +73,6 @@ impl Frozen {
         self.weight.kernel
     }
 
-    /// The device that computes with it.
-    pub fn device(&self) -> &Device {
-        &self.weight.device
-    }
-
     /// The weight in its original shape, f32 on the CPU.
     pub fn weight(&self) -> Result<Tensor> {
         self.weight.source.tensor()
@@ -101,7 +88,7 @@ impl Frozen {
         if source.shape() != self.weight.source.shape() {
             bail!("expected a weight of shape {:?}, found {:?}", self.weight.source.shape(), source.shape());
         }
-        Frozen::from_source(source, self.bias.clone(), &self.weight.memory, &self.weight.device)
+        Frozen::from_source(source, self.bias.clone(), &self.weight.memory)
     }
 
     /// The same layer with another bias; the weight and its working copies are shared.
@@ -144,7 +131,7 @@ impl Frozen {
     pub(super) fn widened(&self) -> Result<Tensor> {
         let weight = &*self.weight;
         let stored = weight.memory.get((weight.id, DEVICE), || {
-            let stored: Stored = weight.source.stored(&weight.device)?;
+            let stored: Stored = weight.source.stored(weight.memory.device())?;
             let bytes = stored.values.elem_count() * stored.values.dtype().size_in_bytes();
             Ok((stored, bytes))
         })?;
@@ -155,7 +142,7 @@ impl Frozen {
     pub(super) fn bias_on_device(&self) -> Result<Option<&Tensor>> {
         let Some(bias) = &self.bias else { return Ok(None) };
         if self.bias_there.get().is_none() {
-            let _ = self.bias_there.set(Tensor::new(&**bias, &self.weight.device)?);
+            let _ = self.bias_there.set(Tensor::new(&**bias, self.weight.memory.device())?);
         }
         Ok(self.bias_there.get())
     }

@@ -18,7 +18,7 @@ use crate::ops::{self, Window};
 use crate::patch::{How, Patched};
 use crate::resnet::Resnet;
 use crate::weights::{Build, Part};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
 use transformer::Transformer;
@@ -122,7 +122,7 @@ impl Denoise for UNet {
 
     fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor> {
         let (net, layers, context) = (&*self.net, &self.layers, &cond.context);
-        let mut time = self.time_embedding(times, x.dim(0)?)?;
+        let mut time = self.time_embedding(times, x.dim(0)?, x.device())?;
         observe("time_embedding", &time)?;
         if let Some(added) = self.added_embedding(cond)? {
             observe("add_embedding", &added)?;
@@ -184,10 +184,10 @@ impl UNet {
     }
 
     /// (b, 4·c) from timesteps (b,) or (1,): sines and cosines of growing periods, then two linear layers.
-    fn time_embedding(&self, timesteps: &Tensor, b: usize) -> Result<Tensor> {
+    fn time_embedding(&self, timesteps: &Tensor, b: usize, device: &Device) -> Result<Tensor> {
         let times = timesteps.to_dtype(DType::F32)?.to_vec1::<f32>()?;
         let times: Vec<f32> = (0..b).map(|i| times[i % times.len()]).collect();
-        let waves = self.waves(&times, self.net.config.block_out_channels[0])?;
+        let waves = self.waves(&times, self.net.config.block_out_channels[0], device)?;
         let hidden = ops::silu(&self.layers.run(self.net.time.0, &waves)?)?;
         self.layers.run(self.net.time.1, &hidden)
     }
@@ -203,13 +203,13 @@ impl UNet {
         let (b, n) = size.dims2()?;
         let sizes = size.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         // (b·6, e) → (b, 6·e)
-        let waves = self.waves(&sizes, addition.size)?.reshape((b, n * addition.size))?;
+        let waves = self.waves(&sizes, addition.size, pooled.device())?.reshape((b, n * addition.size))?;
         let hidden = ops::silu(&layers.run(ids.0, &Tensor::cat(&[pooled, &waves], 1)?)?)?;
         layers.run(ids.1, &hidden).map(Some)
     }
 
     /// (n, width): sines and cosines of growing periods for each of n numbers (Vaswani et al. 2017, arXiv:1706.03762).
-    fn waves(&self, numbers: &[f32], width: usize) -> Result<Tensor> {
+    fn waves(&self, numbers: &[f32], width: usize, device: &Device) -> Result<Tensor> {
         let config = &self.net.config;
         let half = width / 2;
         let mut values = Vec::with_capacity(numbers.len() * width);
@@ -228,7 +228,7 @@ impl UNet {
             }
             values.resize((i + 1) * width, 0.0);
         }
-        Ok(Tensor::from_vec(values, (numbers.len(), width), &candle_core::Device::Cpu)?)
+        Ok(Tensor::from_vec(values, (numbers.len(), width), device)?)
     }
 
     fn build(config: UNetConfig, part: &mut Part, naming: Naming) -> Result<UNet> {

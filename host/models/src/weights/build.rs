@@ -85,7 +85,7 @@ impl<'a> Build<'a> {
     /// A table of which rows are read when they are needed.
     #[allow(dead_code)] // The text encoders decide.
     pub(crate) fn table(&mut self, name: &str, rows: usize, width: usize) -> Table {
-        Table::new(self.part.source(name, &[rows, width]), self.part.device.clone())
+        Table::new(self.part.source(name, &[rows, width]), self.part.memory.device().clone())
     }
 
     fn layer(&mut self, path: &str, kind: TargetKind, window: Window, bias: bool) -> Result<LayerId> {
@@ -95,7 +95,7 @@ impl<'a> Build<'a> {
         };
         let weight = self.part.source(&format!("{path}.weight"), &shape);
         let bias = if bias { Some(self.part.values(&format!("{path}.bias"), &[out])?) } else { None };
-        let frozen = Frozen::from_source(weight, bias, &self.part.memory, &self.part.device)?;
+        let frozen = Frozen::from_source(weight, bias, &self.part.memory)?;
         Ok(self.layers.push(Layer::new(self.adapted(path), kind, window, frozen)))
     }
 

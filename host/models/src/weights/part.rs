@@ -112,21 +112,12 @@ pub(crate) struct Part {
     /// Where there are no files: a seed for each tensor.
     random: Option<u64>,
     pub(super) memory: Memory,
-    pub(super) device: Device,
 }
 
 impl Part {
     /// `place` names file and part for messages; `entries` maps the network's names to tensors of files.
     pub(crate) fn new(place: String, entries: Entries) -> Part {
-        Part {
-            place,
-            entries,
-            used: BTreeSet::new(),
-            problems: Vec::new(),
-            random: None,
-            memory: Memory::unlimited(),
-            device: Device::Cpu,
-        }
+        Part { place, entries, used: BTreeSet::new(), problems: Vec::new(), random: None, memory: Memory::unlimited() }
     }
 
     /// Every tensor that is asked for, evenly distributed within ±√(3 / fan-in), so that activations keep their size. The
@@ -148,14 +139,14 @@ impl Part {
         Ok(Part::new(place.to_owned(), entries))
     }
 
-    /// The same tensors for layers that keep their working copies within this budget and compute on this device.
-    pub(crate) fn within(self, memory: &Memory, device: &Device) -> Part {
-        Part { memory: memory.clone(), device: device.clone(), ..self }
+    /// The same tensors for layers that compute on this device and keep their working copies within this budget.
+    pub(crate) fn within(self, memory: &Memory) -> Part {
+        Part { memory: memory.clone(), ..self }
     }
 
     /// The tensor as f32, in memory and on the part's device. See [`Part::source`].
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        Ok(self.source(name, shape).tensor()?.to_device(&self.device)?)
+        Ok(self.source(name, shape).tensor()?.to_device(self.memory.device())?)
     }
 
     /// The values of a small tensor.

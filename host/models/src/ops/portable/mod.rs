@@ -230,7 +230,7 @@ mod tests {
             }
         }
         let memory = crate::Memory::unlimited();
-        let layer = Frozen::from_source(Arc::new(Narrow(w.clone())), None, &memory, &candle_core::Device::Cpu)?;
+        let layer = Frozen::from_source(Arc::new(Narrow(w.clone())), None, &memory)?;
         let x = random((3, 24), 2)?;
         let want = (x.matmul(&w.to_dtype(DType::F32)?.t()?)? * 0.5)?;
         crate::ops::testing::close(&linear_frozen(&x, &Arc::new(layer))?, &want, 1e-5)?;
