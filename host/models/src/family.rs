@@ -8,7 +8,6 @@ use crate::network::Network;
 use crate::text::{Encoded, PartStates, TextPart, Texts};
 use crate::weights::Part;
 use crate::{sd1, sd2, sdxl};
-use candle_core::Device;
 use std::collections::BTreeMap;
 
 /// The families that can be loaded. Their marks exclude each other.
@@ -84,12 +83,12 @@ impl Family {
     /// The family's full-size network with random weights, for measuring speed and memory. Values are made when a layer
     /// runs.
     pub fn random_network(&self, seed: u64, memory: &Memory) -> Result<Network> {
-        (self.network.full_size)(&mut Part::random(seed).within(memory, &Device::Cpu))
+        (self.network.full_size)(&mut Part::random(seed).within(memory))
     }
 
     /// The family's full-size text encoders with random weights, for measuring speed.
     pub fn random_texts(&'static self, seed: u64, memory: &Memory) -> Result<Texts> {
-        let part = |row: &'static TextRow| (row.full_size)(&mut Part::random(seed).within(memory, &Device::Cpu), row);
+        let part = |row: &'static TextRow| (row.full_size)(&mut Part::random(seed).within(memory), row);
         Ok(Texts::new(self, self.texts.iter().map(part).collect::<Result<_>>()?))
     }
 }

@@ -9,5 +9,5 @@ mod part;
 mod widen;
 
 pub(crate) use build::Build;
-pub(crate) use file::{Entry, WeightFile};
+pub(crate) use file::WeightFile;
 pub(crate) use part::{Entries, Part, Piece, Table, stacked_shape};
