@@ -146,6 +146,9 @@ pub struct Betas {
     pub steps: usize,
     /// Whether √β grows evenly (`scaled_linear`) rather than β.
     pub scaled: bool,
+    /// Whether they are stretched so that the last timestep is pure noise (Lin et al. 2023, arXiv:2305.08891).
+    #[serde(default)]
+    pub zero_snr: bool,
 }
 
 /// How the keys of a file tell what it is, where it is no checkpoint that can be loaded.

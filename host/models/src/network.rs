@@ -98,6 +98,13 @@ impl Network {
         let takes = self.0.takes();
         let (b, c, ..) = x.dims4()?;
         let (cb, _, d) = cond.context.dims3()?;
+        if takes.channels > takes.out_channels && c == takes.out_channels {
+            return Err(Error::Unsupported(format!(
+                "this network takes {} channels, found {c}: it is an inpainting network, which also wants the mask and \
+                 the masked picture and cannot be used here; use a plain base with a noise mask",
+                takes.channels
+            )));
+        }
         if (c, d, cb) != (takes.channels, takes.context, b) {
             return Err(Error::Unsupported(format!(
                 "expected latents (b, {}, h, w) and text states (b, n, {}), found {:?} and {:?}; were they made for a \

@@ -64,6 +64,9 @@ pub fn trainable(family: &Family, prediction: models::Prediction, noise: Noise) 
         models::Prediction::Flow => None,
     };
     match (prediction, noise.betas()) {
+        (Some(_), Some(betas)) if betas.zero_snr => {
+            bail!("training on a base whose last timestep is pure noise (zero terminal SNR) is not built yet")
+        }
         (Some(prediction), Some(betas)) if family.trainable => Ok((prediction, betas)),
         _ => {
             let can = models::FAMILIES.iter().filter(|f| f.trainable).map(|f| f.name).collect::<Vec<_>>().join(", ");

@@ -1,166 +1,26 @@
 //! CLIP's text encoder (Radford et al. 2021, arXiv:2103.00020), as in transformers' CLIPTextModel and
 //! CLIPTextModelWithProjection: OpenAI's ViT-L, OpenCLIP's ViT-H and ViT-bigG (Cherti et al. 2022, arXiv:2212.07143).
 
+mod config;
+mod load;
 mod names;
 mod tokenizer;
 
+pub use config::{Activation, TextConfig};
+pub(crate) use load::{G, H, Kind, L, Reading, full_size, load};
 pub(crate) use names::{is_g, is_h, is_l};
 pub use tokenizer::{Tokenizer, Tokens};
 
 use crate::adapter::{Adapter, NormTarget, Target};
-use crate::config::Json;
 use crate::error::{Error, Result};
-use crate::family::TextRow;
 use crate::layers::{LayerId, Layers, Norm, NormId};
-use crate::load::Source;
 use crate::ops::{self, Mask};
 use crate::patch::{How, Patched};
-use crate::text::{Encode, PartStates, TextPart, Token, TokenCutter};
+use crate::text::{Encode, PartStates, Token, TokenCutter};
 use crate::weights::{Build, Part, Table};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// The shape of a CLIPTextModel. Field names follow transformers' `config.json`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextConfig {
-    /// Tokens in the vocabulary.
-    pub vocab_size: usize,
-    /// Features of each state.
-    pub hidden_size: usize,
-    /// Features inside the feed-forward.
-    pub intermediate_size: usize,
-    /// Transformer layers.
-    pub num_hidden_layers: usize,
-    /// Attention heads.
-    pub num_attention_heads: usize,
-    /// Longest text in tokens, start and end included.
-    pub max_position_embeddings: usize,
-    /// The feed-forward's activation.
-    pub hidden_act: Activation,
-    /// Added to the variance in layer norms.
-    pub layer_norm_eps: f64,
-    /// The end token, whose state is the pooled output. 2, as in the first CLIP configs, means the highest id.
-    pub eos_token_id: u32,
-    /// Features of the pooled state behind the projection, where there is one.
-    pub projection_dim: usize,
-}
-
-/// What the feed-forward applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// x·sigmoid(1.702 x)
-    QuickGelu,
-    /// x·Φ(x)
-    Gelu,
-}
-
-impl TextConfig {
-    pub(crate) fn from_json(json: &Json) -> Result<TextConfig> {
-        let config = TextConfig {
-            vocab_size: json.required("vocab_size")?,
-            hidden_size: json.required("hidden_size")?,
-            intermediate_size: json.required("intermediate_size")?,
-            num_hidden_layers: json.required("num_hidden_layers")?,
-            num_attention_heads: json.required("num_attention_heads")?,
-            max_position_embeddings: json.optional("max_position_embeddings")?.unwrap_or(77),
-            hidden_act: json.optional("hidden_act")?.unwrap_or(Activation::QuickGelu),
-            layer_norm_eps: json.optional("layer_norm_eps")?.unwrap_or(1e-5),
-            eos_token_id: json.optional("eos_token_id")?.unwrap_or(2),
-            projection_dim: match json.optional("projection_dim")? {
-                Some(projection) => projection,
-                None => json.required("hidden_size")?,
-            },
-        };
-        config.check().map_err(|what| json.wrong(what))?;
-        Ok(config)
-    }
-
-    pub(crate) fn check(&self) -> Result<(), String> {
-        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(format!("{} features do not divide into {} heads", self.hidden_size, self.num_attention_heads));
-        }
-        if self.num_hidden_layers == 0 || self.vocab_size == 0 || self.max_position_embeddings == 0 {
-            return Err("a text encoder needs at least one layer, token and position".into());
-        }
-        Ok(())
-    }
-}
-
-/// One of CLIP's text encoders at full size.
-#[derive(Debug)]
-pub(crate) struct Kind {
-    /// Features of each state.
-    width: usize,
-    layers: usize,
-    activation: Activation,
-    /// Whether files have a projection of the pooled state.
-    projects: bool,
-    /// What fills short rows.
-    padding: &'static str,
-}
-
-/// OpenAI's ViT-L/14.
-pub(crate) const L: Kind =
-    Kind { width: 768, layers: 12, activation: Activation::QuickGelu, projects: false, padding: tokenizer::END };
-/// OpenCLIP's ViT-H/14.
-pub(crate) const H: Kind = Kind { width: 1024, layers: 24, activation: Activation::Gelu, projects: true, padding: "!" };
-/// OpenCLIP's ViT-bigG/14.
-pub(crate) const G: Kind = Kind { width: 1280, layers: 32, activation: Activation::Gelu, projects: true, padding: "!" };
-
-/// Which states a family reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reading {
-    /// Those so many layers before the end, 1: the last.
-    pub(crate) skip: usize,
-    /// Behind the final norm.
-    pub(crate) norm: bool,
-    /// The pooled state behind the projection.
-    pub(crate) projects: bool,
-}
-
-/// Reads an encoder in the names of transformers or OpenCLIP. Without a config its shape is inferred, and its tokenizer
-/// is that of OpenAI's CLIP.
-pub(crate) fn load(source: &Source, row: &'static TextRow, kind: &Kind, reading: Reading) -> Result<TextPart> {
-    let open = names::is_open(source);
-    let name = if open { names::open } else { names::transformers };
-    let entries = source.entries(|key, piece| name(key, piece, reading.projects));
-    let config = match &source.config {
-        Some(json) => TextConfig::from_json(json)?,
-        None => names::config(&crate::load::shapes_of(&entries), kind).map_err(|what| source.wrong(what))?,
-    };
-    let tokenizer = match &source.tokenizer {
-        Some(folder) => Tokenizer::from_folder(folder)?,
-        None => {
-            source.note(format!("the tokenizer of {} is that of OpenAI's CLIP", row.name));
-            Tokenizer::clip_padded(kind.padding)?
-        }
-    };
-    let mut encoder = source.build(entries, |part| TextEncoder::build(config, part, tokenizer, reading))?;
-    // Files in transformers' form leave out the layers behind the states that the family reads.
-    let whole = open || encoder.net.blocks.len() >= kind.layers;
-    encoder.cut = if reading.norm && !whole { reading.skip - 1 } else { 0 };
-    Ok(TextPart::new(row, Arc::new(encoder)))
-}
-
-/// An encoder of the full size.
-pub(crate) fn full_size(part: &mut Part, row: &'static TextRow, kind: &Kind, reading: Reading) -> Result<TextPart> {
-    let config = TextConfig {
-        vocab_size: 49408,
-        hidden_size: kind.width,
-        intermediate_size: 4 * kind.width,
-        num_hidden_layers: kind.layers,
-        num_attention_heads: kind.width / 64,
-        max_position_embeddings: tokenizer::LENGTH,
-        hidden_act: kind.activation,
-        layer_norm_eps: 1e-5,
-        eos_token_id: 2,
-        projection_dim: kind.width,
-    };
-    let encoder = TextEncoder::build(config, part, Tokenizer::clip_padded(kind.padding)?, reading)?;
-    Ok(TextPart::new(row, Arc::new(encoder)))
-}
 
 /// Tokenizer and text encoder. Cheap to clone.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! Parts of models from files of their own, as ComfyUI's UNETLoader, VAELoader, CLIPLoader and DualCLIPLoader read them.
 
 use super::files::{self, Hasher};
-use super::single::predicted;
+use super::single::{noise, predicted};
 use super::{Source, recognise, shapes};
 use crate::config::Json;
 use crate::error::{Error, Result};
@@ -59,10 +59,11 @@ pub fn load_network(path: &Path, memory: &Memory) -> Result<LoadedNetwork> {
     source.config = config;
     source.memory = memory.clone();
     let prediction = files.first().map_or(family.prediction, |file| predicted(family, &source, file));
+    let noise = files.first().map_or(family.noise, |file| noise(family, file));
     let network = (family.network.load)(&source)?;
     let mut found = vec![format!("{}: {reason}", family.name)];
     found.extend(source.notes());
-    Ok(LoadedNetwork { family, network, prediction, noise: family.noise, digest, found })
+    Ok(LoadedNetwork { family, network, prediction, noise, digest, found })
 }
 
 /// Loads an autoencoder from a file of its own in the original or in diffusers' naming, from a checkpoint, or from a

@@ -87,16 +87,13 @@ pub(super) fn schedule(folder: &Path, family: &Family) -> Result<(Prediction, No
         return Ok((family.prediction, family.noise));
     };
     let json = Json::read(&path)?;
-    json.expect_values(&[
-        ("trained_betas", &["null"]),
-        ("beta_schedule", &["\"scaled_linear\"", "\"linear\""]),
-        ("rescale_betas_zero_snr", &["null", "false"]),
-    ])?;
+    json.expect_values(&[("trained_betas", &["null"]), ("beta_schedule", &["\"scaled_linear\"", "\"linear\""])])?;
     let betas = Betas {
         start: json.optional("beta_start")?.unwrap_or(betas.start),
         end: json.optional("beta_end")?.unwrap_or(betas.end),
         steps: json.optional("num_train_timesteps")?.unwrap_or(betas.steps),
         scaled: json.optional::<String>("beta_schedule")?.is_none_or(|name| name == "scaled_linear"),
+        zero_snr: json.optional("rescale_betas_zero_snr")?.unwrap_or(false),
     };
     Ok((json.optional("prediction_type")?.unwrap_or(family.prediction), Noise::Betas(betas)))
 }

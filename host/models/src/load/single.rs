@@ -5,7 +5,7 @@ use super::folder::schedule;
 use super::{Loaded, Options, Source, latent, recognise, shapes};
 use crate::config::Json;
 use crate::error::{Error, Result};
-use crate::family::{Family, Prediction};
+use crate::family::{Betas, Family, Noise, Prediction};
 use crate::text::Texts;
 use crate::vae;
 use crate::weights::WeightFile;
@@ -68,7 +68,7 @@ fn read(path: &Path, file: Arc<WeightFile>, options: &Options) -> Result<Loaded>
     }
     let (prediction, noise) = match &options.config_from {
         Some(folder) => schedule(folder, family)?,
-        None => (predicted(family, &network, &file), family.noise),
+        None => (predicted(family, &network, &file), noise(family, &file)),
     };
     let parts = texts.iter().map(|(row, source)| (row.load)(source, row)).collect::<Result<Vec<_>>>()?;
     let vae_part = vae::load(&vae)?;
@@ -98,12 +98,23 @@ pub(super) fn predicted(family: &Family, network: &Source, file: &WeightFile) ->
     (family.predicts)(network).unwrap_or(family.prediction)
 }
 
+/// The family's noise, stretched to zero signal if a marker key says so (ComfyUI, supported_models.py).
+pub(super) fn noise(family: &Family, file: &WeightFile) -> Noise {
+    match family.noise {
+        Noise::Betas(betas) if file.entries.contains_key("ztsnr") => Noise::Betas(Betas { zero_snr: true, ..betas }),
+        noise => noise,
+    }
+}
+
 /// Tells of keys that no part of the model reads.
 fn unused(shapes: &crate::family::Shapes, family: &Family, found: &mut Vec<String>) {
     let texts = family.texts.iter().flat_map(|row| row.prefixes);
+    let markers = ["v_pred", "ztsnr"];
     let known: Vec<&&str> = family.network.prefixes.iter().chain(vae::PREFIXES).chain(texts).collect();
-    let others: Vec<&String> =
-        shapes.keys().filter(|key| !known.iter().any(|prefix| key.starts_with(**prefix))).collect();
+    let others: Vec<&String> = shapes
+        .keys()
+        .filter(|key| !markers.contains(&key.as_str()) && !known.iter().any(|prefix| key.starts_with(**prefix)))
+        .collect();
     let averaged = others.iter().filter(|key| key.starts_with("model_ema.")).count();
     if averaged > 0 {
         found.push(format!("{averaged} keys are averaged copies of weights (`model_ema.`) and are not used"));

@@ -9,7 +9,7 @@ use crate::text::{Encoded, PartStates};
 use crate::unet::{self, Heads, Naming, UNetConfig};
 
 /// The betas of all Stable Diffusion networks with timesteps.
-pub(crate) const BETAS: Betas = Betas { start: 0.00085, end: 0.012, steps: 1000, scaled: true };
+pub(crate) const BETAS: Betas = Betas { start: 0.00085, end: 0.012, steps: 1000, scaled: true, zero_snr: false };
 
 const HEADS: Heads = Heads::Count(8);
 /// The last layer's states behind the final norm.

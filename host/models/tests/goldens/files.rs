@@ -164,3 +164,29 @@ fn a_file_of_another_kind_is_told_as_what_it_is() {
     says("vae", load_vae(&nothing, &memory).err(), &["unknown kind"]);
     says("texts", load_texts(&[&vae], "stable_diffusion", &memory).err(), &["a VAE", "clip_l"]);
 }
+
+#[test]
+fn prediction_and_stretched_noise_are_read_from_markers_and_settings() {
+    use models::Prediction::{Epsilon, Velocity};
+    let seen = |model: &Loaded| (model.prediction, model.noise.betas().unwrap().zero_snr);
+    let single = reference().join("models/sd15_single.safetensors");
+    assert_eq!(seen(&try_load(&single).unwrap()), (Epsilon, false));
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = tensors(&single);
+    for marker in ["v_pred", "ztsnr"] {
+        all.insert(marker.into(), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap());
+    }
+    let path = folder.path().join("v.safetensors");
+    candle_core::safetensors::save(&all, &path).unwrap();
+    let model = try_load(&path).unwrap();
+    assert_eq!(seen(&model), (Velocity, true));
+    assert!(!model.found.iter().any(|line| line.contains("belong to no part")), "{:?}", model.found);
+    let copy = copy("sd15");
+    assert_eq!(seen(&try_load(copy.path()).unwrap()), (Epsilon, false));
+    let config = copy.path().join("scheduler/scheduler_config.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    json["rescale_betas_zero_snr"] = true.into();
+    json["prediction_type"] = "v_prediction".into();
+    std::fs::write(&config, json.to_string()).unwrap();
+    assert_eq!(seen(&try_load(copy.path()).unwrap()), (Velocity, true));
+}

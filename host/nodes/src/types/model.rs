@@ -22,12 +22,18 @@ pub struct Model {
     pub base_text: Option<Texts>,
 }
 
+/// ᾱ of the last timestep where training had none left, as ComfyUI has it.
+const LAST_SIGNAL: f64 = 4.8973451890853435e-8;
+
 impl Model {
     /// The noise levels that it was trained on.
     pub(crate) fn sigma_table(&self) -> SigmaTable {
         match self.noise {
-            Noise::Betas(Betas { start, end, steps, scaled: true }) => SigmaTable::scaled_linear(start, end, steps),
-            Noise::Betas(Betas { start, end, steps, scaled: false }) => SigmaTable::linear(start, end, steps),
+            Noise::Betas(Betas { start, end, steps, scaled, zero_snr }) => {
+                let table = if scaled { SigmaTable::scaled_linear } else { SigmaTable::linear };
+                let table = table(start, end, steps);
+                if zero_snr { table.zero_terminal_snr(LAST_SIGNAL) } else { table }
+            }
             Noise::Flow { shift } => SigmaTable::flow(shift),
         }
     }
