@@ -137,10 +137,15 @@ fn pieces(parts: &[(String, f64)], frame: &Frame<'_>) -> Result<Vec<Piece>> {
     let names = frame.embeddings.words(frame.cutter)?;
     let mut pieces = Vec::new();
     for (text, weight) in parts {
-        // A1111 misses a BREAK inside of brackets; here it ends the chunk there too.
         for (i, line) in breaks(text).into_iter().enumerate() {
-            if i > 0 {
+            if i > 0 && *weight == 1.0 {
                 pieces.push(Piece::Break);
+            } else if i > 0 {
+                // The web UI marks a break by a weight of −1, which brackets change like any other: a word is left.
+                frame.note(
+                    "BREAK within brackets is a word with a negative weight, as in the web UI; put it outside".into(),
+                );
+                pieces.push(Piece::Text(frame.cutter.ids(BREAK)?, -*weight));
             }
             let ids = frame.cutter.ids(line)?;
             let (mut from, mut at) = (0, 0);
@@ -163,13 +168,15 @@ fn pieces(parts: &[(String, f64)], frame: &Frame<'_>) -> Result<Vec<Piece>> {
     Ok(pieces)
 }
 
+/// What ends a chunk.
+const BREAK: &str = "BREAK";
+
 /// The text between the words `BREAK`.
 fn breaks(text: &str) -> Vec<&str> {
-    const WORD: &str = "BREAK";
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let (mut lines, mut start, mut from) = (Vec::new(), 0, 0);
-    while let Some(at) = text[from..].find(WORD).map(|n| from + n) {
-        let end = at + WORD.len();
+    while let Some(at) = text[from..].find(BREAK).map(|n| from + n) {
+        let end = at + BREAK.len();
         let apart =
             !text[..at].chars().next_back().is_some_and(is_word) && !text[end..].chars().next().is_some_and(is_word);
         if apart {

@@ -88,7 +88,9 @@ impl Encoder<'_> {
         let states =
             texts.parts().iter().zip(&frames).zip(&rows).map(|((part, frame), rows)| self.run(part, frame, rows));
         let encoded = texts.combine(states.collect::<Result<_>>()?)?;
-        let warnings = frames.iter().flat_map(Frame::warnings).collect();
+        let mut warnings: Vec<String> = frames.iter().flat_map(Frame::warnings).collect();
+        warnings.sort();
+        warnings.dedup();
         Ok(Prompted { states: encoded.states, pooled: encoded.pooled, counts, warnings })
     }
 
@@ -113,6 +115,7 @@ impl Encoder<'_> {
             width: part.width(),
             embeddings: self.embeddings,
             missed: RefCell::default(),
+            notes: RefCell::default(),
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Frame<'a> {
     pub(super) embeddings: &'a Embeddings,
     /// Embeddings that were called and have no vectors for this encoder.
     pub(super) missed: RefCell<BTreeSet<String>>,
+    /// What else people should know.
+    pub(super) notes: RefCell<BTreeSet<String>>,
 }
 
 impl Frame<'_> {
@@ -48,12 +50,15 @@ impl Frame<'_> {
         row.iter().filter(|t| t.own).count()
     }
 
-    /// Says which embeddings have nothing for this encoder.
+    /// Says something about the prompt, once.
+    pub(super) fn note(&self, what: String) {
+        self.notes.borrow_mut().insert(what);
+    }
+
+    /// What people should know: embeddings that have nothing for this encoder, and notes.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.missed
-            .borrow()
-            .iter()
-            .map(|name| format!("embedding `{name}` has no vectors for `{}`", self.name))
-            .collect()
+        let missed = self.missed.borrow();
+        let missed = missed.iter().map(|name| format!("embedding `{name}` has no vectors for `{}`", self.name));
+        missed.chain(self.notes.borrow().iter().cloned()).collect()
     }
 }

@@ -79,7 +79,8 @@ impl TokenCutter for Words {
 }
 
 fn rows_with(dialect: &Dialect, cutter: &Words, embeddings: &Embeddings, prompt: &str) -> Result<Vec<Row>> {
-    let frame = Frame { name: "clip_l", cutter, width: 2, embeddings, missed: RefCell::default() };
+    let frame =
+        Frame { name: "clip_l", cutter, width: 2, embeddings, missed: RefCell::default(), notes: RefCell::default() };
     (dialect.chunk)(&(dialect.pieces)(&(dialect.parse)(prompt)?, &frame)?, &frame)
 }
 
@@ -125,7 +126,9 @@ fn a1111_goes_back_to_a_comma_and_breaks() {
     // A comma that does not fit begins the next row.
     assert_eq!(filled("a1111", &long, &format!("{}, b", words(30))), [30, 2]);
     assert_eq!(filled("a1111", &long, "a b BREAK c"), [2, 1]);
-    assert_eq!(filled("a1111", &long, "(a BREAK b:1.2) BREAK"), [1, 1]);
+    // Brackets make it a word.
+    assert_eq!(filled("a1111", &long, "(a BREAK b:1.2) BREAK c"), [3, 1]);
+    assert_eq!(filled("a1111", &long, "a BREAK"), [1]);
     assert_eq!(filled("a1111", &long, "BREAK a"), [0, 1]);
     assert_eq!(filled("a1111", &long, "BREAKFAST"), [1]);
 }
