@@ -63,7 +63,8 @@ def model_of(unet, vae, sampling, conds):
         def __init__(self):
             torch.nn.Module.__init__(self)
             self.sigma_data, self.num_timesteps = 1.0, 1000
-            self.set_sigmas(sd_table())
+            # It takes the logarithms before it rounds, which decides where a sigma lies between two timesteps.
+            self.set_sigmas(sd_table(torch.float64))
 
     class Model:
         model_sampling = Sampling()

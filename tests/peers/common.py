@@ -51,13 +51,13 @@ def k_diffusion():
     return importlib.import_module("k_diffusion.sampling")
 
 
-def sd_table():
-    """Sigmas of the 1000 timesteps of Stable Diffusion, ascending."""
+def sd_table(dtype=None):
+    """Sigmas of the 1000 timesteps of Stable Diffusion, ascending; float32 unless told otherwise."""
     import torch
 
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     product = torch.cumprod(1 - betas, 0)
-    return ((1 - product) / product).sqrt().float()
+    return ((1 - product) / product).sqrt().to(dtype or torch.float32)
 
 
 def sd_sigmas(schedule, steps):

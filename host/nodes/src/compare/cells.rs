@@ -3,14 +3,14 @@
 use super::lists::Prompt;
 use crate::conditioning::{COMFYUI, encode};
 use crate::latent::decode;
-use crate::sampling::{Guidance, Start, Walk, same_length};
-use crate::types::{Clip, ImageBatch, Model, VaeModel};
+use crate::sampling::{Start, Walk, same_length, walk};
+use crate::types::{Clip, Cond, Conditioning, Guidance, ImageBatch, Model, VaeModel};
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 use data::Image;
 use engine::Context;
-use sample::StepNoise;
-use sample::rng::TorchCpu;
+use sample::{Engine, Generator, Noises, StepNoise, image_noise};
+use std::sync::Arc;
 
 /// How all pictures of a grid are made.
 pub(super) struct Settings<'a> {
@@ -56,40 +56,49 @@ pub(super) fn make(
     if h == 0 || w == 0 {
         bail!("expected at least {} pixels a side, found {}×{}", latent.factor, settings.width, settings.height);
     }
-    let mut texts: Vec<(&Prompt, (Tensor, Tensor))> = Vec::new();
+    let mut texts: Vec<(&Prompt, Lead)> = Vec::new();
     for one in wanted {
         if !texts.iter().any(|(prompt, _)| *prompt == one.prompt) {
-            let positive = encode(ctx, clip, COMFYUI, &one.prompt.positive)?.first()?.states.clone();
-            let negative = encode(ctx, clip, COMFYUI, &one.prompt.negative)?.first()?.states.clone();
-            texts.push((one.prompt, (positive, negative)));
+            let lead = |text: &str| -> Result<Cond> { Ok(encode(ctx, clip, COMFYUI, text)?.first()?.clone()) };
+            texts.push((one.prompt, (lead(&one.prompt.positive)?, lead(&one.prompt.negative)?)));
         }
     }
+    let path = settings.walk.path(model)?;
     let mut images = Vec::with_capacity(wanted.len());
     for part in wanted.chunks(batch(settings.width, settings.height, latent.factor)) {
         let of = |one: &Wanted<'_>| texts.iter().find(|(prompt, _)| *prompt == one.prompt).map(|(_, t)| t.clone());
-        let (positive, negative): (Vec<Tensor>, Vec<Tensor>) = part.iter().filter_map(of).unzip();
-        let (positive, negative) = (stack(positive)?, stack(negative)?);
-        let guidance = Guidance { positive: &positive, negative: &negative, cfg: settings.cfg };
+        let (positive, negative): (Vec<Cond>, Vec<Cond>) = part.iter().filter_map(of).unzip();
+        let (positive, negative) = (stack(&positive)?, stack(&negative)?);
+        let guidance = Guidance::Classifier { positive, negative, cfg: settings.cfg };
         let shape = (part.len(), latent.channels, h, w);
-        let each = latent.channels * h * w;
-        let noise: Vec<f32> = part.iter().flat_map(|one| TorchCpu::new(one.seed).randn(each)).collect();
-        let noise = Tensor::from_vec(noise, shape, settings.device)?;
+        let mut rngs: Vec<Generator> = part.iter().map(|one| Engine::TorchCpu.generator(one.seed)).collect();
+        let noise = image_noise(&mut rngs, shape, settings.device)?;
         let seeds: Vec<u64> = part.iter().map(|one| one.seed).collect();
-        let start = Start { latent: noise.zeros_like()?, noise, steps: StepNoise::from_seeds(&seeds) };
-        let latents = settings.walk.go(ctx, model, &guidance, start, (count.done, count.total))?;
+        let start = Start {
+            latent: noise.zeros_like()?,
+            noise: Noises { start: noise, steps: StepNoise::from_seeds(&seeds) },
+            mask: None,
+        };
+        let done = walk(ctx, model, &guidance, &path, start, (count.done, count.total))?;
         count.done += settings.walk.steps as u64;
         ctx.check_cancelled()?;
-        images.extend_from_slice(ImageBatch::from_pixels(decode(vae, &latents)?)?.images());
+        images.extend_from_slice(ImageBatch::from_pixels(decode(vae, &done.samples)?)?.images());
     }
     Ok(images)
 }
 
-/// Texts of all pictures of a batch, repeated to one length: (b, n, d).
-fn stack(texts: Vec<Tensor>) -> Result<Tensor> {
-    let mut longest = texts[0].clone();
-    for text in &texts {
-        longest = same_length(&longest, text)?.0;
+/// A positive and a negative prompt.
+type Lead = (Cond, Cond);
+
+/// The prompts of all pictures of a batch as one, texts repeated to one length: states (b, n, d), pooled (b, d).
+fn stack(conds: &[Cond]) -> Result<Arc<Conditioning>> {
+    let mut longest = conds[0].states.clone();
+    for cond in conds {
+        longest = same_length(&longest, &cond.states)?.0;
     }
-    let texts = texts.iter().map(|t| Ok(same_length(t, &longest)?.0)).collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::cat(&texts, 0)?)
+    let states = conds.iter().map(|c| Ok(same_length(&c.states, &longest)?.0)).collect::<Result<Vec<_>>>()?;
+    let pooled: Option<Vec<&Tensor>> = conds.iter().map(|c| c.pooled.as_ref()).collect();
+    let pooled = pooled.map(|pooled| Tensor::cat(&pooled, 0)).transpose()?;
+    let one = Cond { states: Tensor::cat(&states, 0)?, pooled, ..conds[0].clone() };
+    Ok(Arc::new(Conditioning(vec![one])))
 }

@@ -37,6 +37,7 @@ pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Part
         noise: loaded.noise,
         latent: loaded.latent,
         base_text: Some(loaded.text.clone()),
+        sampling: None,
     };
     let clip = Clip { text: loaded.text, skip: None };
     let parts = (Arc::new(model), Arc::new(clip), Arc::new(VaeModel { vae: loaded.vae }));

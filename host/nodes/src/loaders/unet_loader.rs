@@ -43,6 +43,7 @@ impl TypedNode for UNETLoader {
                 noise: loaded.noise,
                 latent: loaded.family.latent,
                 base_text: None,
+                sampling: None,
             };
             Ok((model, loaded.found))
         })

@@ -1,7 +1,6 @@
-use super::walk::{Guidance, Start, Walk, noise_of, plain, sampler_names, scheduler_names};
-use crate::types::{Conditioning, Latent, Model};
+use super::walk::{Start, Walk, sampler_names, scheduler_names, walk};
+use crate::types::{Conditioning, Guidance, Latent, Model, Noise};
 use engine::{Context, TypedNode};
-use sample::StepNoise;
 use spec::Inputs;
 use std::sync::Arc;
 
@@ -43,7 +42,7 @@ impl TypedNode for KSampler {
     type Output = Arc<Latent>;
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
-        let walk = Walk {
+        let path = Walk {
             sampler: &self.sampler_name,
             scheduler: &self.scheduler,
             steps: self.steps as usize,
@@ -51,10 +50,11 @@ impl TypedNode for KSampler {
             start: 0,
             end: usize::MAX,
             finish: true,
-        };
-        let guidance = Guidance { positive: plain(&self.positive)?, negative: plain(&self.negative)?, cfg: self.cfg };
-        let latent = self.latent_image.samples.clone();
-        let start = Start { noise: noise_of(self.seed, &latent)?, latent, steps: StepNoise::from_seed(self.seed) };
-        Ok(Arc::new(self.latent_image.with(walk.go(ctx, &self.model, &guidance, start, (0, 0))?)))
+        }
+        .path(&self.model)?;
+        let guidance = Guidance::Classifier { positive: self.positive, negative: self.negative, cfg: self.cfg };
+        let start = Start::new(&self.model, &self.latent_image, Noise::Random { seed: self.seed })?;
+        let done = walk(ctx, &self.model, &guidance, &path, start, (0, 0))?;
+        Ok(Arc::new(self.latent_image.with(done.samples)))
     }
 }

@@ -1,7 +1,6 @@
-use super::walk::{Guidance, Start, Walk, noise_of, plain, sampler_names, scheduler_names};
-use crate::types::{Conditioning, Latent, Model};
+use super::walk::{Start, Walk, sampler_names, scheduler_names, walk};
+use crate::types::{Conditioning, Guidance, Latent, Model, Noise};
 use engine::{Context, TypedNode};
-use sample::StepNoise;
 use spec::Inputs;
 use std::sync::Arc;
 
@@ -53,7 +52,7 @@ impl TypedNode for KSamplerAdvanced {
     type Output = Arc<Latent>;
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
-        let walk = Walk {
+        let path = Walk {
             sampler: &self.sampler_name,
             scheduler: &self.scheduler,
             steps: self.steps as usize,
@@ -61,12 +60,15 @@ impl TypedNode for KSamplerAdvanced {
             start: self.start_at_step as usize,
             end: self.end_at_step as usize,
             finish: self.return_with_leftover_noise == "disable",
-        };
-        let guidance = Guidance { positive: plain(&self.positive)?, negative: plain(&self.negative)?, cfg: self.cfg };
-        let latent = self.latent_image.samples.clone();
-        let noise =
-            if self.add_noise == "enable" { noise_of(self.noise_seed, &latent)? } else { latent.zeros_like()? };
-        let start = Start { latent, noise, steps: StepNoise::from_seed(self.noise_seed) };
-        Ok(Arc::new(self.latent_image.with(walk.go(ctx, &self.model, &guidance, start, (0, 0))?)))
+        }
+        .path(&self.model)?;
+        let guidance = Guidance::Classifier { positive: self.positive, negative: self.negative, cfg: self.cfg };
+        let mut start = Start::new(&self.model, &self.latent_image, Noise::Random { seed: self.noise_seed })?;
+        if self.add_noise == "disable" {
+            // The noise of the steps stays that of the seed.
+            start.noise.start = start.noise.start.zeros_like()?;
+        }
+        let done = walk(ctx, &self.model, &guidance, &path, start, (0, 0))?;
+        Ok(Arc::new(self.latent_image.with(done.samples)))
     }
 }

@@ -1,85 +1,11 @@
-use super::walk::{Guidance, Start, Walk};
 use crate::testing::*;
-use crate::types::{Conditioning, Latent, Model};
-use candle_core::{DType, Device, Tensor};
+use crate::types::{Conditioning, Latent, Model, Sigmas};
+use candle_core::{Device, Tensor};
 use data::Image;
 use engine::Context;
-use sample::StepNoise;
 use serde_json::json;
 use spec::Value;
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-
-fn reference() -> PathBuf {
-    std::env::var_os("ANAGAMA_REFERENCE").map_or_else(|| repository("tests/reference"), PathBuf::from)
-}
-
-/// ComfyUI's runs of the tiny SD 1.5 model: its sigmas, its timesteps, its start, its guidance. 1e-3 over a trajectory
-/// in float32.
-#[test]
-fn equals_comfyui_on_a_model() {
-    let dir = tempfile::tempdir().unwrap();
-    let ctx = host(dir.path());
-    let folder = reference().join("trajectories");
-    let Ok(inputs) = candle_core::safetensors::load(folder.join("sd15_inputs.safetensors"), &Device::Cpu) else {
-        println!("SKIPPED: ComfyUI trajectories: no sd15_inputs.safetensors in {}", folder.display());
-        return;
-    };
-    let loaded = models::load(&reference().join("models/sd15"), &Device::Cpu, DType::F32).unwrap();
-    let model = Model {
-        base_text: Some(loaded.text.clone()),
-        network: loaded.network,
-        family: loaded.family,
-        name: "sd15".into(),
-        digest: loaded.digest,
-        prediction: loaded.prediction,
-        noise: loaded.noise,
-        latent: loaded.latent,
-    };
-    let cfg = inputs["guidance"].to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap();
-    let mut compared = 0;
-    for entry in std::fs::read_dir(&folder).unwrap().flatten() {
-        let name = entry.file_name().into_string().unwrap();
-        let Some(case) = name.strip_prefix("comfyui_sd15_").and_then(|n| n.strip_suffix(".safetensors")) else {
-            continue;
-        };
-        let scheduler = sample::SCHEDULES.iter().find(|s| case.ends_with(&format!("_{}", s.name)));
-        let sampler = scheduler.and_then(|s| {
-            let rest = case.strip_suffix(&format!("_{}", s.name))?;
-            sample::SAMPLERS.iter().find(|s| s.name == rest)
-        });
-        let (Some(sampler), Some(scheduler)) = (sampler, scheduler) else {
-            println!("SKIPPED: {name}: sampler or schedule is not there yet");
-            continue;
-        };
-        let tensors = candle_core::safetensors::load(entry.path(), &Device::Cpu).unwrap();
-        let found = comfyui_case(&ctx, &model, &inputs, &tensors, cfg, sampler.name, scheduler.name);
-        let off = (found - &tensors["result"]).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-        assert!(off < 1e-3, "{name}: off by {off}");
-        compared += 1;
-    }
-    assert!(compared > 0);
-}
-
-fn comfyui_case(
-    ctx: &Context,
-    model: &Model,
-    inputs: &HashMap<String, Tensor>,
-    tensors: &HashMap<String, Tensor>,
-    cfg: f64,
-    sampler: &str,
-    scheduler: &str,
-) -> Tensor {
-    let steps = tensors["sigmas"].elem_count() - 1;
-    let walk = Walk { sampler, scheduler, steps, denoise: 1.0, start: 0, end: usize::MAX, finish: true };
-    let guidance = Guidance { positive: &inputs["prompt_embeds"], negative: &inputs["negative_embeds"], cfg };
-    let noise = inputs["noise"].clone();
-    let draws =
-        tensors.get("step_noise").map_or(Vec::new(), |n| (0..n.dim(0).unwrap()).map(|i| n.get(i).unwrap()).collect());
-    let start = Start { latent: noise.zeros_like().unwrap(), noise, steps: StepNoise::Given(draws.into_iter()) };
-    model.latent.scale(&walk.go(ctx, model, &guidance, start, (0, 0)).unwrap()).unwrap()
-}
 
 /// Inputs of a KSampler with the settings that the embedded base likes.
 pub(crate) fn k_sampler<'a>(
@@ -165,6 +91,191 @@ fn two_halves_are_the_whole() {
     let off = flat(&whole).iter().zip(flat(&both)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off < 1e-4, "off by {off}");
     assert_eq!(flat(&part(&both, "disable", 12, 10_000, "disable")), flat(&both));
+}
+
+fn flat(latent: &Latent) -> Vec<f32> {
+    latent.samples.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+}
+
+fn largest(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// The parts of custom sampling, put together, are KSampler.
+#[test]
+fn custom_sampling_is_the_same_walk() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let (model, clip, _) = base(&ctx);
+    let (positive, negative) = (prompt(&ctx, &clip, "comic style, hat"), prompt(&ctx, &clip, ""));
+    let latent = empty(&ctx, 2);
+    let whole = run(&ctx, "KSampler", k_sampler(&model, &positive, &negative, &latent, 5)).unwrap();
+    let whole = flat(&output::<Latent>(&whole, 0));
+    let one = |class: &str, inputs: Vec<(&str, Value)>| run(&ctx, class, inputs).unwrap().values[0].clone();
+    let sampler = one("KSamplerSelect", vec![("sampler_name", "euler".into())]);
+    let schedule =
+        vec![("model", value(&model)), ("scheduler", "normal".into()), ("steps", 12.into()), ("denoise", 1.0.into())];
+    let sigmas = one("BasicScheduler", schedule);
+    let prompts = vec![("positive", value(&positive)), ("negative", value(&negative)), ("cfg", 4.5.into())];
+    let guider = one("CFGGuider", [vec![("model", value(&model))], prompts.clone()].concat());
+    let noise = one("RandomNoise", vec![("noise_seed", 5.into())]);
+    let advanced = vec![
+        ("noise", noise.clone()),
+        ("guider", guider.clone()),
+        ("sampler", sampler.clone()),
+        ("sigmas", sigmas.clone()),
+        ("latent_image", value(&latent)),
+    ];
+    let done = run(&ctx, "SamplerCustomAdvanced", advanced.clone()).unwrap();
+    assert!(largest(&flat(&output(&done, 0)), &whole) < 1e-5);
+    // Euler ends in its last guess.
+    assert!(largest(&flat(&output(&done, 1)), &whole) < 1e-4);
+    let custom = vec![
+        ("model", value(&model)),
+        ("add_noise", true.into()),
+        ("noise_seed", 5.into()),
+        ("sampler", sampler.clone()),
+        ("sigmas", sigmas.clone()),
+        ("latent_image", value(&latent)),
+    ];
+    let done = run(&ctx, "SamplerCustom", [custom, prompts].concat()).unwrap();
+    assert!(largest(&flat(&output(&done, 0)), &whole) < 1e-5);
+    // In two halves, the second without noise of its own.
+    let halves = run(&ctx, "SplitSigmas", vec![("sigmas", sigmas.clone()), ("step", 7.into())]).unwrap();
+    let part = |noise: Value, sigmas: Value, latent: Value| {
+        let mut inputs = advanced.clone();
+        inputs.retain(|(name, _)| !["noise", "sigmas", "latent_image"].contains(name));
+        inputs.extend([("noise", noise), ("sigmas", sigmas), ("latent_image", latent)]);
+        run(&ctx, "SamplerCustomAdvanced", inputs).unwrap()
+    };
+    let first = part(noise, halves.values[0].clone(), value(&latent));
+    let none = one("DisableNoise", vec![]);
+    let second = part(none, halves.values[1].clone(), first.values[0].clone());
+    assert!(largest(&flat(&output(&second, 0)), &whole) < 1e-4);
+    // Both prompts of a dual guidance alike, and no way from the second to the first: classifier-free guidance.
+    let dual = one(
+        "DualCFGGuider",
+        vec![
+            ("model", value(&model)),
+            ("cond1", value(&positive)),
+            ("cond2", value(&positive)),
+            ("negative", value(&negative)),
+            ("cfg_conds", 1.0.into()),
+            ("cfg_cond2_negative", 4.5.into()),
+            ("style", "regular".into()),
+        ],
+    );
+    let mut inputs = advanced;
+    inputs.retain(|(name, _)| *name != "guider");
+    inputs.push(("guider", dual));
+    let done = run(&ctx, "SamplerCustomAdvanced", inputs).unwrap();
+    assert!(largest(&flat(&output(&done, 0)), &whole) < 1e-4);
+}
+
+/// A picture of a batch, alone with its number, or by its own seed.
+#[test]
+fn pictures_of_a_batch_can_be_made_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let (model, clip, _) = base(&ctx);
+    let (positive, negative) = (prompt(&ctx, &clip, "comic style, hat"), prompt(&ctx, &clip, ""));
+    let sample = |latent: &Arc<Latent>, sampler: &str| {
+        let mut inputs = k_sampler(&model, &positive, &negative, latent, 5);
+        inputs.retain(|(name, _)| *name != "sampler_name");
+        inputs.push(("sampler_name", sampler.into()));
+        flat(&output::<Latent>(&run(&ctx, "KSampler", inputs).unwrap(), 0))
+    };
+    let three = sample(&empty(&ctx, 3), "euler");
+    let second = Latent { batch_index: Some(vec![1]), ..Latent::clone(&empty(&ctx, 1)) };
+    let each = three.len() / 3;
+    assert!(largest(&sample(&Arc::new(second), "euler"), &three[each..2 * each]) < 1e-4);
+    let own = |latent: Arc<Latent>, seed: u64, sampler: &str| {
+        let one = |class: &str, inputs: Vec<(&str, Value)>| run(&ctx, class, inputs).unwrap().values[0].clone();
+        let noise = vec![("noise_seed", seed.into()), ("source", "NV".into()), ("eta_seed_delta", 31_337.into())];
+        let sigmas =
+            vec![("steps", 5.into()), ("sigma_max", 14.6.into()), ("sigma_min", 0.03.into()), ("rho", 7.0.into())];
+        let inputs = vec![
+            ("noise", one("ImageNoise", noise)),
+            ("guider", one("BasicGuider", vec![("model", value(&model)), ("conditioning", value(&positive))])),
+            ("sampler", one("KSamplerSelect", vec![("sampler_name", sampler.into())])),
+            ("sigmas", one("KarrasScheduler", sigmas)),
+            ("latent_image", value(&latent)),
+        ];
+        flat(&output::<Latent>(&run(&ctx, "SamplerCustomAdvanced", inputs).unwrap(), 0))
+    };
+    for sampler in ["euler_ancestral", "dpmpp_2m_sde"] {
+        let both = own(empty(&ctx, 2), 8, sampler);
+        assert!(largest(&own(empty(&ctx, 1), 9, sampler), &both[each..]) < 1e-4, "{sampler}");
+    }
+}
+
+#[test]
+fn what_a_mask_leaves_out_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let (model, clip, _) = base(&ctx);
+    let (positive, negative) = (prompt(&ctx, &clip, "comic style, hat"), prompt(&ctx, &clip, ""));
+    let kept = Tensor::randn(0f32, 4.0, (1, 4, 12, 12), &Device::Cpu).unwrap();
+    // The left half of the picture is made anew; the mask has the picture's size.
+    let mask: Vec<f32> = (0..96 * 96).map(|i| if i % 96 < 48 { 1.0 } else { 0.0 }).collect();
+    let noise_mask = Some(Tensor::from_vec(mask, (1, 1, 96, 96), &Device::Cpu).unwrap());
+    let latent = Arc::new(Latent { noise_mask, ..Latent::new(kept.clone()) });
+    let done: Arc<Latent> =
+        output(&run(&ctx, "KSampler", k_sampler(&model, &positive, &negative, &latent, 5)).unwrap(), 0);
+    let (left, right) = (|t: &Tensor| t.narrow(3, 0, 6).unwrap(), |t: &Tensor| t.narrow(3, 6, 6).unwrap());
+    let off = |a: Tensor, b: Tensor| largest(&flat(&Latent::new(a)), &flat(&Latent::new(b)));
+    assert!(off(right(&done.samples), right(&kept)) < 1e-3);
+    assert!(off(left(&done.samples), left(&kept)) > 1.0);
+    assert!(done.noise_mask.is_some());
+}
+
+/// Lists of sigmas are cut and turned as ComfyUI does it.
+#[test]
+fn lists_of_sigmas_are_worked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let list = |values: &[f64]| value(&Arc::new(Sigmas(values.to_vec())));
+    let of = |class: &str, inputs: Vec<(&str, Value)>, n: usize| {
+        output::<Sigmas>(&run(&ctx, class, inputs).unwrap(), n).0.clone()
+    };
+    let all = list(&[8.0, 4.0, 2.0, 1.0, 0.0]);
+    let split = |n| of("SplitSigmas", vec![("sigmas", all.clone()), ("step", 2.into())], n);
+    assert_eq!((split(0), split(1)), (vec![8.0, 4.0, 2.0], vec![2.0, 1.0, 0.0]));
+    let split = |n| of("SplitSigmasDenoise", vec![("sigmas", all.clone()), ("denoise", 0.25.into())], n);
+    assert_eq!((split(0), split(1)), (vec![8.0, 4.0, 2.0, 1.0], vec![1.0, 0.0]));
+    assert_eq!(of("FlipSigmas", vec![("sigmas", all.clone())], 0), [0.0001, 1.0, 2.0, 4.0, 8.0]);
+    assert_eq!(of("SetFirstSigma", vec![("sigmas", all), ("sigma", 9.0.into())], 0)[..2], [9.0, 4.0]);
+    let even = vec![("steps", 3.into()), ("sigma_max", 4.0.into()), ("sigma_min", 1.0.into())];
+    for (found, expected) in of("ExponentialScheduler", even, 0).into_iter().zip([4.0, 2.0, 1.0, 0.0]) {
+        assert!((found - expected).abs() < 1e-9);
+    }
+    let (model, ..) = base(&ctx);
+    let turbo = vec![("model", value(&model)), ("steps", 2.into()), ("denoise", 0.5.into())];
+    let table = model.sigma_table();
+    assert_eq!(of("SDTurboScheduler", turbo, 0), [table.sigma(499.0), table.sigma(399.0), 0.0]);
+    let beta = vec![("model", value(&model)), ("steps", 9.into()), ("alpha", 0.6.into()), ("beta", 0.6.into())];
+    let basic =
+        vec![("model", value(&model)), ("scheduler", "beta".into()), ("steps", 9.into()), ("denoise", 1.0.into())];
+    assert_eq!(of("BetaSamplingScheduler", beta, 0), of("BasicScheduler", basic, 0));
+}
+
+/// What a model is said to be changes its noise levels, and what does not fit is told.
+#[test]
+fn models_are_told_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let (model, ..) = base(&ctx);
+    let told = |zsnr: bool| -> Arc<Model> {
+        let inputs = vec![("model", value(&model)), ("sampling", "v_prediction".into()), ("zsnr", zsnr.into())];
+        output(&run(&ctx, "ModelSamplingDiscrete", inputs).unwrap(), 0)
+    };
+    assert_eq!(told(false).prediction, models::Prediction::Velocity);
+    assert!((told(false).sigma_table().max() - 14.6146).abs() < 1e-3);
+    assert!(told(true).sigma_table().max() > 4000.0);
+    let flux = vec![("model", value(&model)), ("max_shift", 1.15.into()), ("base_shift", 0.5.into())];
+    let flux = [flux, vec![("width", 1024.into()), ("height", 1024.into())]].concat();
+    assert!(run(&ctx, "ModelSamplingFlux", flux).unwrap_err().to_string().starts_with("expected a flow model"));
 }
 
 #[test]

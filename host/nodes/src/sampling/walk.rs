@@ -1,20 +1,13 @@
-//! What all sampling nodes share: the model as a denoiser, with guidance, and the walk along the sigmas.
+//! What all sampling nodes share: the walk along the sigmas, from latents on links to latents on links.
 
-use crate::types::{Conditioning, Model};
+use super::guide::Guided;
+use super::leads::{Sides, stretch};
+use super::preview::Previews;
+use crate::types::{Guidance, Latent, Model, Noise};
 use anyhow::{Result, bail};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use engine::Context;
-use models::Cond;
-use sample::rng::TorchCpu;
-use sample::{Denoiser, NetworkDenoiser, SAMPLERS, SCHEDULES, StepNoise};
-
-/// What the pictures are led by.
-pub(crate) struct Guidance<'a> {
-    /// (1, n, d) for all pictures, or (b, n, d).
-    pub(crate) positive: &'a Tensor,
-    pub(crate) negative: &'a Tensor,
-    pub(crate) cfg: f64,
-}
+use sample::{Denoiser, Engine, Inpaint, NoiseRule, Noises, SAMPLERS, SCHEDULES, StepNoise};
 
 /// Which steps are walked, and how.
 #[derive(Clone, Copy)]
@@ -30,100 +23,126 @@ pub(crate) struct Walk<'a> {
     pub(crate) finish: bool,
 }
 
-/// What is walked from: latents (b, c, h, w), noise of the same shape, and the noise of further steps.
-pub(crate) struct Start {
-    pub(crate) latent: Tensor,
-    pub(crate) noise: Tensor,
-    pub(crate) steps: StepNoise,
-}
-
-/// The states of a single prompt that leads everywhere and all the time.
-pub(crate) fn plain(conditioning: &Conditioning) -> Result<&Tensor> {
-    match &conditioning.0[..] {
-        [one] if one.area.is_none() && one.mask.is_none() && one.range == (0.0, 1.0) => Ok(&one.states),
-        [_] => bail!("prompts for a part of the picture or of the steps are not supported here"),
-        all => bail!("expected one prompt, found {}", all.len()),
-    }
-}
-
 impl Walk<'_> {
-    /// Samples. Reports each step, offset by `done` of `total` steps, and stops there if the run was cancelled.
-    pub(crate) fn go(
-        &self,
-        ctx: &Context,
-        model: &Model,
-        guidance: &Guidance<'_>,
-        start: Start,
-        (done, total): (u64, u64),
-    ) -> Result<Tensor> {
-        let table = model.sigma_table();
+    /// The sampler, and the noise levels that it visits.
+    pub(crate) fn path(&self, model: &Model) -> Result<Path> {
         let sampler = sample::sampler(self.sampler)?;
         let schedule = sample::schedule(self.scheduler)?;
-        let sigmas = sample::list_of_sigmas(sampler, schedule, &table, self.steps, self.denoise)?;
-        let sigmas = sample::keep_steps(sigmas, self.start, self.end, self.finish);
-        let [first, _, ..] = sigmas[..] else { return Ok(start.latent) };
-        let total = if total == 0 { sigmas.len() as u64 - 1 } else { total };
-        let latent = scaled(model, &start.latent)?;
-        let x = table.start(first, &latent, &start.noise)?;
-        let (b, ..) = x.dims4()?;
-        let texts = Texts::new(guidance, b)?;
-        let mut network = NetworkDenoiser {
-            table: &table,
-            prediction: model.sampler_prediction(),
-            network: |x: &Tensor, timestep: f64| {
-                let times = Tensor::new(&[timestep as f32], x.device())?;
-                Ok(model.network.forward(x, &times, &Cond::text(texts.states.clone()))?)
-            },
-        };
-        let mut guided = |x: &Tensor, sigma: f64| {
-            if !texts.both {
-                return network.denoise(x, sigma);
+        let sigmas = sample::list_of_sigmas(sampler, schedule, &model.sigma_table(), self.steps, self.denoise)?;
+        Ok(Path { sampler, sigmas: sample::keep_steps(sigmas, self.start, self.end, self.finish) })
+    }
+}
+
+/// A sampler, and the noise levels that it visits.
+pub(crate) struct Path {
+    pub(crate) sampler: &'static sample::Sampler,
+    pub(crate) sigmas: Vec<f64>,
+}
+
+/// What is walked from.
+pub(crate) struct Start {
+    /// (b, c, h, w), as links carry latents.
+    pub(crate) latent: Tensor,
+    /// Start noise of the same shape, and where that of the steps comes from.
+    pub(crate) noise: Noises,
+    /// Where the latent is made anew (1) and where it is kept (0): (1 or b, 1, H, W).
+    pub(crate) mask: Option<Tensor>,
+}
+
+impl Start {
+    /// From a latent with noise of a source. An empty latent gets the model's number of channels: nodes that make one
+    /// cannot know it.
+    pub(crate) fn new(model: &Model, latent: &Latent, noise: Noise) -> Result<Self> {
+        let samples = fitting(model, &latent.samples)?;
+        let (shape, indices) = (samples.dims4()?, latent.batch_index.as_deref());
+        let device = samples.device().clone();
+        let noise = match noise {
+            Noise::Random { seed } => {
+                NoiseRule::OneDrawForTheBatch.noise(Engine::TorchCpu, seed, 0, shape, indices, &device)?
             }
-            let guesses = network.denoise(&Tensor::cat(&[x, x], 0)?, sigma)?;
-            sample::guide(&guesses.narrow(0, 0, b)?, &guesses.narrow(0, b, b)?, guidance.cfg)
+            Noise::PerImage { seed, engine, delta } => {
+                NoiseRule::OneGeneratorPerImage.noise(engine, seed, delta, shape, indices, &device)?
+            }
+            Noise::Off => Noises { start: samples.zeros_like()?, steps: StepNoise::from_seed(0) },
         };
-        let mut noise = start.steps;
-        let done = sampler.sample(&mut guided, x, &sigmas, &mut noise, &mut |info| {
-            ctx.check_cancelled()?;
-            ctx.progress(done + info.step as u64 + 1, total, &format!("sigma {:.3}", info.sigma));
-            Ok(())
-        })?;
-        Ok(model.latent.unscale(&done)?)
+        Ok(Self { latent: samples, noise, mask: latent.noise_mask.clone() })
     }
 }
 
-/// Latents as samplers have them. Empty ones stay zero, whatever the family's shift (ComfyUI, samplers.py).
-fn scaled(model: &Model, latent: &Tensor) -> Result<Tensor> {
-    let empty = latent.abs()?.max_all()?.to_scalar::<f32>()? == 0.0;
-    Ok(if empty { latent.clone() } else { model.latent.scale(latent)? })
+/// What came out, (b, c, h, w), as links carry latents.
+pub(crate) struct Done {
+    pub(crate) samples: Tensor,
+    /// The clean guess of the last step; the samples if there was none.
+    pub(crate) denoised: Tensor,
 }
 
-/// The text states of one call of the network.
-struct Texts {
-    /// (b, n, d), or (2b, n, d) with the negative ones behind.
-    states: Tensor,
-    both: bool,
-}
-
-impl Texts {
-    fn new(guidance: &Guidance<'_>, b: usize) -> Result<Self> {
-        // A guidance of 1 is the positive prompt alone: half of the work.
-        if (guidance.cfg - 1.0).abs() < 1e-9 {
-            return Ok(Self { states: spread(guidance.positive, b)?, both: false });
+/// Samples. Reports each step, offset by `done` of `total` steps (0: as many as the walk has), and stops there if the
+/// run was cancelled.
+pub(crate) fn walk(
+    ctx: &Context,
+    model: &Model,
+    guidance: &Guidance,
+    path: &Path,
+    start: Start,
+    (done, total): (u64, u64),
+) -> Result<Done> {
+    let Start { latent: raw, noise: Noises { start: noise, steps: mut fresh }, mask } = start;
+    let Path { sampler, sigmas } = path;
+    let [first, .., last] = sigmas[..] else { return Ok(Done { denoised: raw.clone(), samples: raw }) };
+    let table = model.sigma_table();
+    let total = if total == 0 { sigmas.len() as u64 - 1 } else { total };
+    let latent = scaled(model, &raw)?;
+    let (b, _, h, w) = latent.dims4()?;
+    let sides = Sides { b, h, w };
+    let x = table.start(first, &latent, &noise)?;
+    let mut guided = Guided::new(guidance, model, &table, sides, latent.device())?;
+    let mask = mask.map(|mask| stretch(&mask, sides)).transpose()?;
+    let mut inpaint;
+    let denoiser: &mut dyn Denoiser = match &mask {
+        Some(mask) => {
+            inpaint = Inpaint { denoiser: &mut guided, mask, latent: &latent, noise: &noise };
+            &mut inpaint
         }
-        let (positive, negative) = same_length(guidance.positive, guidance.negative)?;
-        Ok(Self { states: Tensor::cat(&[spread(&positive, b)?, spread(&negative, b)?], 0)?, both: true })
-    }
+        None => &mut guided,
+    };
+    let mut previews = Previews::new(ctx, model);
+    let mut denoised = None;
+    let end = sampler.sample(denoiser, x, sigmas, &mut fresh, &mut |info| {
+        ctx.check_cancelled()?;
+        ctx.progress(done + info.step as u64 + 1, total, &format!("sigma {:.3}", info.sigma));
+        previews.show(info.denoised)?;
+        denoised = Some(info.denoised.clone());
+        Ok(())
+    })?;
+    let samples = model.latent.unscale(&table.finish(last, end)?)?;
+    let denoised = denoised.map(|guess| model.latent.unscale(&guess)).transpose()?;
+    Ok(Done { denoised: denoised.unwrap_or_else(|| samples.clone()), samples })
 }
 
-/// One text for every picture.
-fn spread(states: &Tensor, b: usize) -> Result<Tensor> {
-    let (n, t, d) = states.dims3()?;
-    match n {
-        _ if n == b => Ok(states.clone()),
-        1 => Ok(states.broadcast_as((b, t, d))?.contiguous()?),
-        _ => bail!("{n} prompts do not fit {b} pictures"),
+/// A latent of the model's number of channels.
+fn fitting(model: &Model, samples: &Tensor) -> Result<Tensor> {
+    let (b, c, h, w) = samples.dims4()?;
+    let channels = model.latent.channels;
+    if c == channels {
+        return Ok(samples.clone());
     }
+    if !is_empty(samples)? {
+        bail!(
+            "expected a latent of {channels} channels, as {} has them, found {c}; encode the picture with this \
+             model's VAE",
+            model.family.name
+        );
+    }
+    Ok(Tensor::zeros((b, channels, h, w), DType::F32, samples.device())?)
+}
+
+fn is_empty(latent: &Tensor) -> Result<bool> {
+    Ok(latent.elem_count() == 0 || latent.abs()?.max_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()? == 0.0)
+}
+
+/// Latents as samplers have them. Empty ones stay zero, whatever the family's shift (ComfyUI, `CFGGuider.inner_sample`).
+pub(super) fn scaled(model: &Model, latent: &Tensor) -> Result<Tensor> {
+    Ok(if is_empty(latent)? { latent.clone() } else { model.latent.scale(latent)? })
 }
 
 /// Repeats both until they are of one length. Attention to a text that is repeated as a whole is attention to the text.
@@ -135,12 +154,6 @@ pub(crate) fn same_length(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
     }
     let common = n / x * m;
     Ok((a.repeat((1, common / n, 1))?, b.repeat((1, common / m, 1))?))
-}
-
-/// The start noise that torch's CPU generator draws for one seed: a batch is one draw, as in ComfyUI.
-pub(crate) fn noise_of(seed: u64, like: &Tensor) -> Result<Tensor> {
-    let noise = TorchCpu::new(seed).randn(like.elem_count());
-    Ok(Tensor::from_vec(noise, like.shape(), like.device())?)
 }
 
 /// Names for the input `sampler_name`.

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod choice;
 mod conditioning;
+mod custom;
 mod grid;
 mod image;
 mod latent;
@@ -14,6 +15,7 @@ mod summary;
 pub use checkpoints::{CheckpointFile, Checkpoints, Facts, LogLine};
 pub use choice::{Choice, Ranked};
 pub use conditioning::{Area, Cond, CondMask, Conditioning, Size};
+pub use custom::{Guidance, Guider, Noise, Sampler, Sigmas};
 pub(crate) use grid::CellFacts;
 pub use grid::{Cell, Grid};
 pub use image::ImageBatch;

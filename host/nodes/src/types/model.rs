@@ -20,14 +20,19 @@ pub struct Model {
     /// The text encoders that it came with: the keys of a LoRA file are matched with all networks. None if it was
     /// loaded from a file of its own.
     pub base_text: Option<Texts>,
+    /// Noise levels that a node gave it instead of those of its training.
+    pub sampling: Option<SigmaTable>,
 }
 
 /// ᾱ of the last timestep where training had none left, as ComfyUI has it.
 const LAST_SIGNAL: f64 = 4.8973451890853435e-8;
 
 impl Model {
-    /// The noise levels that it was trained on.
+    /// Its noise levels.
     pub(crate) fn sigma_table(&self) -> SigmaTable {
+        if let Some(table) = &self.sampling {
+            return table.clone();
+        }
         match self.noise {
             Noise::Betas(Betas { start, end, steps, scaled, zero_snr }) => {
                 let table = if scaled { SigmaTable::scaled_linear } else { SigmaTable::linear };
