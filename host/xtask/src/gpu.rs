@@ -32,7 +32,8 @@ const OLDEST_CARD: &str = "80";
 /// Builds the program; `release` as `cargo build --release` does.
 pub(crate) fn run(root: &Path, release: bool) -> Result<()> {
     let mut build = cargo(root);
-    build.args(["rustc", "-p", "app", "--features", "cuda", "--bin", "anagama-gpu"]);
+    // The whole workspace, as for `anagama`: other features of shared dependencies would build those a second time.
+    build.args(["build", "--workspace", "--bin", "anagama-gpu", "--features", "app/cuda"]);
     if release {
         build.arg("--release");
     }
@@ -56,7 +57,7 @@ pub(crate) fn run(root: &Path, release: bool) -> Result<()> {
         build.env("PATH", before(&[&bin], "PATH")?);
         build.env("LIBRARY_PATH", before(&[&lib, &lib.join("stubs")], "LIBRARY_PATH")?);
         // Where the program finds these libraries when it starts; the driver's own comes from the machine.
-        build.args(["--", "-C"]).arg(format!("link-arg=-Wl,-rpath,{}", lib.display()));
+        build.env("ANAGAMA_CUDA_LIBRARIES", &lib);
     }
     eprintln!("building anagama-gpu; CUDA's kernels take about ten minutes the first time");
     check(&mut build)
