@@ -7,11 +7,11 @@ use crate::memory::Memory;
 use crate::network::Network;
 use crate::text::{Encoded, PartStates, TextPart, Texts};
 use crate::weights::Part;
-use crate::{sd1, sd2, sdxl};
+use crate::{flux, sd1, sd2, sdxl};
 use std::collections::BTreeMap;
 
 /// The families that can be loaded. Their marks exclude each other.
-pub static FAMILIES: &[&Family] = &[&sd1::SD1, &sd2::SD2, &sdxl::SDXL];
+pub static FAMILIES: &[&Family] = &[&sd1::SD1, &sd2::SD2, &sdxl::SDXL, &flux::FLUX, &flux::SCHNELL];
 
 /// A kind of model whose parts fit together.
 pub struct Family {
@@ -168,7 +168,6 @@ const BEFORE: &[Mark] = &[
     Mark { name: "a LoRA", reason: lora, advice: "load a checkpoint, then the LoRA onto it" },
     Mark { name: "a ControlNet", reason: control, advice: "ControlNets cannot be used here" },
     Mark { name: "SDXL refiner", reason: refiner, advice: "use the base model" },
-    Mark { name: "Flux.1", reason: flux, advice: UNKNOWN },
     Mark { name: "SD 3", reason: |s| has(s, "joint_blocks.0."), advice: UNKNOWN },
 ];
 
@@ -231,10 +230,6 @@ fn lora(shapes: &Shapes) -> Option<String> {
 
 fn control(shapes: &Shapes) -> Option<String> {
     has_any(shapes, &["control_model.", "controlnet_", "zero_convs.", "controlnet.", "ip_adapter."])
-}
-
-fn flux(shapes: &Shapes) -> Option<String> {
-    has(shapes, "double_blocks.0.").or_else(|| has(shapes, "single_transformer_blocks.0."))
 }
 
 fn refiner(shapes: &Shapes) -> Option<String> {

@@ -69,7 +69,6 @@ pub(crate) const SDXL: Latent = Latent {
 };
 
 /// Flux.1.
-#[allow(dead_code)] // Its family is not listed yet.
 pub(crate) const FLUX: Latent = Latent {
     channels: 16,
     factor: 8,

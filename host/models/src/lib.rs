@@ -1,4 +1,4 @@
-//! Diffusion networks and their files: the families SD 1.x, SD 2.x and SDXL (text encoders, denoising network,
+//! Diffusion networks and their files: the families SD 1.x, SD 2.x, SDXL and Flux.1 (text encoders, denoising network,
 //! autoencoder), read from diffusers folders, single checkpoints and files of single parts, and LoRA files. Knows no
 //! graph, no node, no sampling and no training loop; training gets targets, adapters and operations with gradients.
 //!
@@ -10,7 +10,6 @@ mod clip;
 mod config;
 mod error;
 mod family;
-#[allow(dead_code)] // The family is not listed yet.
 mod flux;
 mod interpolate;
 mod latent;
@@ -26,7 +25,6 @@ mod resnet;
 mod sd1;
 mod sd2;
 mod sdxl;
-#[allow(dead_code)] // The family is not listed yet.
 mod t5;
 mod taesd;
 mod text;
@@ -43,7 +41,8 @@ pub use flux::{DEFAULT_GUIDANCE, Flux, FluxCondition, FluxConfig};
 pub use interpolate::{INTERPOLATIONS, Interpolation, interpolation};
 pub use latent::Latent;
 pub use load::{Loaded, LoadedNetwork, LoadedTexts, LoadedVae, Options, Seen};
-pub use load::{load, load_network, load_texts, load_vae, load_with, look_at};
+pub use load::{load, load_network, load_texts, load_vae, look_at};
+pub use load::{load_network_with, load_texts_with, load_vae_with, load_with};
 pub use memory::Memory;
 pub use network::{Cond, Network, Observe, Takes};
 pub use patch::{How, Patch, Patched};

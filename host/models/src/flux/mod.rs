@@ -3,14 +3,17 @@
 
 mod block;
 mod config;
+mod family;
 pub(crate) mod names;
 mod position;
 
 pub use config::FluxConfig;
+pub(crate) use family::{FLUX, SCHNELL};
 
 use crate::adapter::{Adapter, NormTarget, Target};
 use crate::error::{Error, Result};
 use crate::layers::{LayerId, Layers};
+use crate::network::{Cond, Denoise, Network, Observe, Takes};
 use crate::ops;
 use crate::patch::{How, Patched};
 use crate::weights::{Build, Part};
@@ -28,6 +31,7 @@ pub struct Flux {
 
 struct Net {
     config: FluxConfig,
+    takes: Takes,
     img_in: LayerId,
     txt_in: LayerId,
     time_in: Embedder,
@@ -185,6 +189,34 @@ impl Flux {
     }
 }
 
+impl Denoise for Flux {
+    fn takes(&self) -> &Takes {
+        &self.net.takes
+    }
+
+    fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor> {
+        let condition =
+            FluxCondition { context: &cond.context, pooled: cond.pooled.as_ref(), guidance: cond.guidance.as_ref() };
+        self.forward_observed(x, times, condition, observe)
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        Flux::targets(self)
+    }
+
+    fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
+        Flux::with_adapters(self, adapters).map(Network::new)
+    }
+
+    fn norm_targets(&self) -> Vec<NormTarget> {
+        Flux::norm_targets(self)
+    }
+
+    fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Network> {
+        Flux::with_patches(self, patches, how).map(Network::new)
+    }
+}
+
 /// (b, 256): cosines, then sines, of growing periods (`timestep_embedding` of the original code).
 fn waves(values: &Tensor, b: usize, what: &str) -> Result<Tensor> {
     let device = values.device().clone();
@@ -225,10 +257,17 @@ impl Net {
             final_modulation: b.linear("final_layer.adaLN_modulation.1", h, 2 * h)?,
             final_linear: b.linear("final_layer.linear", h, config.packed_out)?,
             plain: (vec![1.0; h].into(), vec![0.0; h].into()),
+            takes: Takes {
+                channels: config.channels(),
+                out_channels: config.packed_out / 4,
+                context: config.context,
+                pooled: Some(config.pooled),
+                size: false,
+                guidance: config.guidance,
+                multiple: 1,
+                side: None,
+            },
             config,
         })
     }
 }
-
-#[cfg(test)]
-mod goldens;

@@ -2,9 +2,8 @@
 //! uses: some are a stretch of the rows of a joined layer. The facts are those of diffusers'
 //! `scripts/convert_flux_to_diffusers.py`.
 
-use crate::weights::{Entries, Piece, WeightFile};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::load::{Named, whole};
+use crate::weights::Piece;
 
 /// Where a module of diffusers lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,47 +105,30 @@ pub(crate) fn modules(layer: &str) -> Vec<(String, Rows)> {
     of(TOP, layer).into_iter().map(|(module, rows)| (module.to_owned(), rows)).collect()
 }
 
-/// The tensors of a diffusers folder under the original names, joined where the original has one. What has no place keeps
+/// A tensor of diffusers under the original names: a piece of a joined one, or one in two pieces. What has no place keeps
 /// its name, so that it is told as surplus.
-pub(crate) fn joined(files: &[Arc<WeightFile>]) -> Entries {
-    let mut parts: BTreeMap<String, Vec<(usize, Piece)>> = BTreeMap::new();
-    for file in files {
-        for (key, entry) in &file.entries {
-            let piece = Piece::whole(file, key);
-            let found = key.rsplit_once('.').and_then(|(module, leaf)| Some((place(module)?, leaf)));
-            let Some((Place { layer, rows }, leaf)) = found else {
-                parts.entry(key.clone()).or_default().push((0, piece));
-                continue;
-            };
-            // The original calls the weight of a norm its scale.
-            let leaf = if layer.ends_with("_norm") && leaf == "weight" { "scale" } else { leaf };
-            let into = parts.entry(format!("{layer}.{leaf}")).or_default();
-            let half = entry.shape.first().copied().unwrap_or(0) / 2;
-            match rows {
-                Rows::All => into.push((0, piece)),
-                Rows::From(at) => into.push((at, piece)),
-                Rows::HalvesSwapped => into.extend([
-                    (0, Piece { rows: Some(half..2 * half), ..piece.clone() }),
-                    (1, Piece { rows: Some(0..half), ..piece }),
-                ]),
-            }
+pub(super) fn diffusers(key: &str, piece: Piece) -> Vec<Named> {
+    let found = key.rsplit_once('.').and_then(|(module, leaf)| Some((place(module)?, leaf)));
+    let Some((Place { layer, rows }, leaf)) = found else { return whole(key.to_owned(), piece) };
+    // The original calls the weight of a norm its scale.
+    let leaf = if layer.ends_with("_norm") && leaf == "weight" { "scale" } else { leaf };
+    let name = format!("{layer}.{leaf}");
+    match rows {
+        Rows::All => whole(name, piece),
+        Rows::From(at) => vec![(name, at, piece)],
+        Rows::HalvesSwapped => {
+            let half = piece.shape().and_then(|shape| shape.first().copied()).unwrap_or(0) / 2;
+            let rows = |rows| Piece { rows: Some(rows), ..piece.clone() };
+            vec![(name.clone(), 0, rows(half..2 * half)), (name, 1, rows(0..half))]
         }
     }
-    parts
-        .into_iter()
-        .map(|(name, mut pieces)| {
-            pieces.sort_by_key(|(at, _)| *at);
-            (name, pieces.into_iter().map(|(_, piece)| piece).collect())
-        })
-        .collect()
 }
 
-/// A key of a file in the original layout without its prefix → the name that this program uses.
-pub(crate) fn original(key: &str) -> String {
-    // Some converters call the scale of a norm its weight.
+/// A tensor of a file in the original layout. Some converters call the scale of a norm its weight.
+pub(super) fn original(key: &str, piece: Piece) -> Vec<Named> {
     match key.strip_suffix("_norm.weight") {
-        Some(rest) => format!("{rest}_norm.scale"),
-        None => key.to_owned(),
+        Some(rest) => whole(format!("{rest}_norm.scale"), piece),
+        None => whole(key.to_owned(), piece),
     }
 }
 

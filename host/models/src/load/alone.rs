@@ -2,7 +2,7 @@
 
 use super::files::{self, Hasher};
 use super::single::{noise, predicted};
-use super::{Source, recognise, shapes};
+use super::{Options, Source, recognise, shapes};
 use crate::config::Json;
 use crate::error::{Error, Result};
 use crate::family::{self, FAMILIES, Family, Kind, Noise, Prediction, Shapes, TextRow};
@@ -53,11 +53,17 @@ pub struct LoadedTexts {
 /// Loads a denoising network from a file of its own, with or without a prefix, from a checkpoint, or from a part's
 /// folder of a diffusers model.
 pub fn load_network(path: &Path, memory: &Memory) -> Result<LoadedNetwork> {
+    load_network_with(path, &Options::within(memory))
+}
+
+/// The same with what a file does not say.
+pub fn load_network_with(path: &Path, options: &Options) -> Result<LoadedNetwork> {
     let (files, config, digest) = open(path, "diffusion_pytorch_model")?;
     let (family, reason) = recognise(path, &shapes(&files))?;
+    let (config, digest) = options.config(family.network.folder, config, digest)?;
     let mut source = below(path, &files, family.network.prefixes);
     source.config = config;
-    source.memory = memory.clone();
+    source.memory = options.memory.clone();
     let prediction = files.first().map_or(family.prediction, |file| predicted(family, &source, file));
     let noise = files.first().map_or(family.noise, |file| noise(family, file));
     let network = (family.network.load)(&source)?;
@@ -69,10 +75,16 @@ pub fn load_network(path: &Path, memory: &Memory) -> Result<LoadedNetwork> {
 /// Loads an autoencoder from a file of its own in the original or in diffusers' naming, from a checkpoint, or from a
 /// part's folder of a diffusers model.
 pub fn load_vae(path: &Path, memory: &Memory) -> Result<LoadedVae> {
+    load_vae_with(path, &Options::within(memory))
+}
+
+/// The same with what a file does not say.
+pub fn load_vae_with(path: &Path, options: &Options) -> Result<LoadedVae> {
     let (files, config, digest) = open(path, "diffusion_pytorch_model")?;
+    let (config, digest) = options.config("vae", config, digest)?;
     let mut source = below(path, &files, vae::PREFIXES);
     source.config = config;
-    source.memory = memory.clone();
+    source.memory = options.memory.clone();
     if !vae::is_vae(&source.shapes()) {
         return Err(other(path, &shapes(&files), "an autoencoder (VAE)"));
     }
@@ -83,6 +95,11 @@ pub fn load_vae(path: &Path, memory: &Memory) -> Result<LoadedVae> {
 /// Loads text encoders from files of their own. `kind` is the `type` of ComfyUI's nodes: `stable_diffusion`, `sdxl`,
 /// `flux`. The order of the files does not matter: each encoder is known by its shape.
 pub fn load_texts<P: AsRef<Path>>(paths: &[P], kind: &str, memory: &Memory) -> Result<LoadedTexts> {
+    load_texts_with(paths, kind, &Options::within(memory))
+}
+
+/// The same with what the files do not say.
+pub fn load_texts_with<P: AsRef<Path>>(paths: &[P], kind: &str, options: &Options) -> Result<LoadedTexts> {
     let families: Vec<&'static Family> = FAMILIES.iter().copied().filter(|f| f.text_type == kind).collect();
     if families.is_empty() {
         let mut known: Vec<&str> = FAMILIES.iter().map(|f| f.text_type).collect();
@@ -104,12 +121,15 @@ pub fn load_texts<P: AsRef<Path>>(paths: &[P], kind: &str, memory: &Memory) -> R
             Ok(places) => {
                 let (mut parts, mut found) = (Vec::new(), Vec::new());
                 for (row, at) in places {
-                    let (path, files, config) = &opened[at];
+                    let (path, files, own) = &opened[at];
+                    let (config, digest) = options.config(row.folder, own.clone(), String::new())?;
+                    hasher.bytes(digest.as_bytes());
                     let mut source = below(path, files, row.prefixes);
-                    source.config = config.clone();
-                    source.memory = memory.clone();
-                    source.tokenizer =
-                        path.parent().map(|p| p.join(row.tokenizer)).filter(|p| config.is_some() && p.is_dir());
+                    source.config = config;
+                    source.memory = options.memory.clone();
+                    let own_model = path.parent().filter(|_| own.is_some());
+                    let model = own_model.or(options.config_from.as_deref());
+                    source.tokenizer = model.map(|p| p.join(row.tokenizer)).filter(|p| p.is_dir());
                     parts.push((row.load)(&source, row)?);
                     found.push(format!("{}: {}", path.display(), row.name));
                     found.extend(source.notes());
@@ -148,6 +168,22 @@ fn place(family: &'static Family, opened: &[Opened<'_>]) -> Result<Vec<(&'static
         return Err(format!("{} takes {} text encoders, found {} files", family.name, places.len(), opened.len()));
     }
     Ok(places)
+}
+
+impl Options {
+    fn within(memory: &Memory) -> Options {
+        Options { config_from: None, memory: memory.clone() }
+    }
+
+    /// The config of a part: its own, or that of the folder that is named for it, which the digest then covers.
+    fn config(&self, part: &str, own: Option<Json>, digest: String) -> Result<(Option<Json>, String)> {
+        let (None, Some(folder)) = (&own, &self.config_from) else { return Ok((own, digest)) };
+        let path = folder.join(part).join("config.json");
+        let mut hasher = Hasher::new();
+        hasher.bytes(digest.as_bytes());
+        hasher.file(&path)?;
+        Ok((Some(Json::read(&path)?), hasher.finish()))
+    }
 }
 
 /// What a file is, in words.

@@ -1,7 +1,9 @@
 //! T5's encoder (Raffel et al. 2020, arXiv:1910.10683, version 1.1), as in transformers' T5EncoderModel.
 
+mod part;
 mod tokenizer;
 
+pub(crate) use part::{full_size, is_t5, load};
 pub use tokenizer::{T5_MIN_LENGTH, T5Tokenizer};
 
 use crate::adapter::{Adapter, NormTarget, Target};
@@ -190,11 +192,11 @@ impl T5Encoder {
     pub fn encode(&self, ids: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
         let (b, n) = ids.dims2()?;
         let list = ids.to_dtype(DType::U32)?.flatten_all()?.to_vec1::<u32>()?;
-        self.encode_vectors(&self.embed(&list)?.reshape((b, n, ()))?, mask)
+        self.encode_vectors(&self.embed(&list)?.reshape((b, n, ()))?, mask, 1)
     }
 
-    /// The same of token vectors (b, n, width).
-    pub fn encode_vectors(&self, vectors: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    /// The same of token vectors (b, n, width), for the states `skip` layers before the end (1: the last).
+    pub fn encode_vectors(&self, vectors: &Tensor, mask: Option<&Tensor>, skip: usize) -> Result<Tensor> {
         let config = &self.net.config;
         let (b, n, width) = vectors.dims3()?;
         if n == 0 || width != config.width {
@@ -203,6 +205,10 @@ impl T5Encoder {
                 config.width,
                 vectors.shape()
             )));
+        }
+        if skip == 0 || skip > config.layers {
+            let what = format!("states of layer {skip} before the end: the encoder has {}", config.layers);
+            return Err(Error::Unsupported(what));
         }
         let mut bias = self.bias(n)?;
         if let Some(mask) = mask {
@@ -214,7 +220,7 @@ impl T5Encoder {
             bias = bias.broadcast_add(&hidden)?;
         }
         let mut x = vectors.clone();
-        for block in &self.net.blocks {
+        for block in &self.net.blocks[..=config.layers - skip] {
             x = block.forward(&self.layers, &x, &bias, config)?;
         }
         Ok(ops::rms_norm(&x, &self.layers.norm(self.net.norm).weight, config.eps as f32)?)
@@ -330,46 +336,6 @@ impl T5Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::{Piece, WeightFile};
-    use std::path::{Path, PathBuf};
-
-    fn reference() -> PathBuf {
-        match std::env::var_os("ANAGAMA_REFERENCE") {
-            Some(folder) => PathBuf::from(folder),
-            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference"),
-        }
-    }
-
-    #[test]
-    fn golden() {
-        let f = reference();
-        let file = Arc::new(WeightFile::open(&f.join("models/flux/text_encoder_2/model.safetensors")).unwrap());
-        let entries = file.entries.keys().map(|k| (k.clone(), vec![Piece::whole(&file, k)])).collect();
-        let mut part = Part::new("t".into(), entries);
-        let tok = T5Tokenizer::from_folder(&f.join("models/flux/tokenizer_2")).unwrap();
-        let config =
-            T5Config::from_json(&Json::read(&f.join("models/flux/text_encoder_2/config.json")).unwrap()).unwrap();
-        let shapes = file.entries.iter().map(|(k, e)| (k.clone(), e.shape.clone())).collect();
-        assert_eq!(T5Config::from_shapes(&shapes).unwrap(), config);
-        let t5 = T5Encoder::build(config, &mut part, tok).unwrap();
-        part.finish("").unwrap();
-        let case = candle_core::safetensors::load(f.join("forward/flux_text.safetensors"), &Device::Cpu).unwrap();
-        for (mask, want) in [(None, "t5_hidden"), (Some(&case["t5_mask"]), "t5_hidden_masked")] {
-            let got = t5.encode(&case["t5_ids"], mask).unwrap();
-            let worst: f32 =
-                (got - &case[want]).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap();
-            eprintln!("{want}: {worst}");
-        }
-        let t5 = T5Tokenizer::t5().unwrap();
-        let cases: Vec<serde_json::Value> =
-            serde_json::from_slice(&std::fs::read(f.join("text/tokenizers.json")).unwrap()).unwrap();
-        for case in cases {
-            let mut ids = t5.ids(case["text"].as_str().unwrap()).unwrap();
-            ids.push(1);
-            let want: Vec<u32> = case["t5"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as u32).collect();
-            assert_eq!(ids, want, "{case}");
-        }
-    }
 
     #[test]
     fn buckets_are_exact_nearby_and_logarithmic_far_away() {

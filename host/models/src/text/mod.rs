@@ -5,6 +5,7 @@ use crate::clip::TextEncoder;
 use crate::error::{Error, Result};
 use crate::family::{Family, TextRow};
 use crate::patch::{How, Patched};
+use crate::t5::T5Encoder;
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -99,6 +100,11 @@ pub(crate) trait Encode: Send + Sync {
     fn clip(&self) -> Option<&TextEncoder> {
         None
     }
+
+    /// The encoder itself, if it is T5's.
+    fn t5(&self) -> Option<&T5Encoder> {
+        None
+    }
 }
 
 impl TextPart {
@@ -188,6 +194,11 @@ impl TextPart {
     /// The encoder itself, if it is CLIP's.
     pub fn clip(&self) -> Option<&TextEncoder> {
         self.encoder.clip()
+    }
+
+    /// The encoder itself, if it is T5's.
+    pub fn t5(&self) -> Option<&T5Encoder> {
+        self.encoder.t5()
     }
 }
 
