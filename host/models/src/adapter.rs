@@ -59,6 +59,8 @@ pub struct NormTarget {
     pub original: String,
     /// Values of its weight.
     pub width: usize,
+    /// Whether it has a bias too.
+    pub bias: bool,
 }
 
 /// The shape of a layer that can get an adapter.

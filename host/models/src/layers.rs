@@ -222,6 +222,7 @@ impl Layers {
             kohya: kohya(prefix, &norm.path),
             original: norm.path.to_string(),
             width: norm.weight.len(),
+            bias: !norm.bias.is_empty(),
         };
         self.norms.iter().map(target).collect()
     }

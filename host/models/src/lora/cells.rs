@@ -61,8 +61,8 @@ fn largest(a: &Tensor, b: &Tensor) -> f64 {
     f64::from(off.to_scalar::<f32>().unwrap())
 }
 
-/// One name of each module of a naming, of the modules that a case can change.
-fn modules<'a>(names: &'a Names, naming: &Naming, case: &Case) -> Vec<(&'a Name, Module)> {
+/// One name of each module of a naming, of the modules that a case can change. `plain` are normalisations without a bias.
+fn modules<'a>(names: &'a Names, plain: &[String], naming: &Naming, case: &Case) -> Vec<(&'a Name, Module)> {
     let mut values = Values(11);
     let mut found: Vec<(&Name, Module)> = Vec::new();
     for name in names.all.iter().filter(|name| std::ptr::eq(name.naming, naming)) {
@@ -76,6 +76,9 @@ fn modules<'a>(names: &'a Names, naming: &Naming, case: &Case) -> Vec<(&'a Name,
                 if let Some((_, values)) = module.get_mut(leaf) {
                     values.iter_mut().for_each(|value| *value = f64::from((*value * 0.25) as f32));
                 }
+            }
+            if plain.contains(&name.place.path) {
+                module.remove("b_norm");
             }
             found.push((name, module));
         }
@@ -92,12 +95,14 @@ fn every_cell_of_the_table_is_what_it_says() {
         seen.push(model.family.name);
         let names = names(&model.network, &model.text);
         let base = outputs(&model.network, &model.text);
+        let norms = model.text.parts().iter().flat_map(|part| part.norm_targets()).chain(model.network.norm_targets());
+        let plain: Vec<String> = norms.filter(|norm| !norm.bias).map(|norm| norm.path).collect();
         for naming in NAMINGS {
             for case in CASES {
                 let kind = KINDS.iter().find(|kind| kind.name == case.kind).unwrap();
                 let what = format!("{}, {}, {} {}", model.family.name, naming.name, case.kind, case.form);
                 let supported = support(model.family, naming, kind);
-                let modules = modules(&names, naming, case);
+                let modules = modules(&names, &plain, naming, case);
                 if supported.is_err() {
                     let has_place =
                         naming.ends != Ends::Processor && modules.iter().any(|(name, _)| name.part == Part::Network);
@@ -207,7 +212,7 @@ fn several_files_stack_and_the_order_of_sums_does_not_matter() {
         let file = |kind: &str, form: &str| {
             let case = CASES.iter().find(|case| case.kind == kind && case.form == form).unwrap();
             let path = folder.path().join(format!("{kind} {form}.safetensors").replace(',', ""));
-            let named: Vec<_> = modules(&names, &NAMINGS[0], case)
+            let named: Vec<_> = modules(&names, &[], &NAMINGS[0], case)
                 .into_iter()
                 .map(|(name, module)| (name.name.clone(), module))
                 .collect();
