@@ -365,13 +365,13 @@ fn flux() -> &'static Family {
 
 #[test]
 fn a_network_of_full_size_takes_no_memory_until_it_runs() {
-    let network = flux().random_network(1).unwrap();
+    let network = flux().random_network(1, &Memory::unlimited()).unwrap();
     let blocks = network.targets().iter().filter(|target| target.path.contains("_blocks.")).count();
     // kohya's list of Flux has as many (tests/reference/keys).
     assert_eq!(blocks, 19 * 10 + 38 * 3);
     let takes = network.takes();
     assert_eq!((takes.channels, takes.context, takes.pooled, takes.guidance), (16, 4096, Some(768), true));
-    let texts = flux().random_texts(1).unwrap();
+    let texts = flux().random_texts(1, &Memory::unlimited()).unwrap();
     let t5 = texts.part("t5xxl").unwrap();
     assert_eq!((t5.width(), t5.layers(), t5.targets().len()), (4096, 24, 24 * 7));
 }
