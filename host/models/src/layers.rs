@@ -5,7 +5,7 @@ use crate::adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
 use crate::error::{Error, Result};
 use crate::ops::{self, Frozen, Window};
 use crate::patch::{Beside, Deltas, How, Merged, Patched};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -75,7 +75,9 @@ impl Layer {
             // A 1×1 kernel reads one pixel, so that the fused form holds for it.
             (Some(lora), (1, 1)) if self.window == Window::new(1, 0) => {
                 beside.next();
-                ops::linear_lora(x, &self.frozen, lora.down, lora.up, lora.scale)?
+                // What is added may lie elsewhere: files are read to the CPU, and training keeps its parameters there.
+                let (down, up) = (lora.down.to_device(x.device())?, lora.up.to_device(x.device())?);
+                ops::linear_lora(x, &self.frozen, &down, &up, lora.scale)?
             }
             _ => self.through(x, &self.frozen)?,
         };
@@ -93,11 +95,12 @@ impl Layer {
     }
 
     fn add_lora(&self, x: &Tensor, y: Tensor, lora: LoraRef<'_>) -> Result<Tensor> {
+        let (down, up) = (lora.down.to_device(x.device())?, lora.up.to_device(x.device())?);
         let through = match self.kind {
-            TargetKind::Linear { .. } => ops::linear(x, &matrix(lora.down)?, None)?,
-            TargetKind::Conv { .. } => ops::conv2d(x, lora.down, None, self.window)?,
+            TargetKind::Linear { .. } => ops::linear(x, &matrix(&down)?, None)?,
+            TargetKind::Conv { .. } => ops::conv2d(x, &down, None, self.window)?,
         };
-        Ok((y + (ops::linear(&through, &matrix(lora.up)?, None)? * lora.scale)?)?)
+        Ok((y + (ops::linear(&through, &matrix(&up)?, None)? * lora.scale)?)?)
     }
 
     fn through(&self, x: &Tensor, frozen: &Arc<Frozen>) -> Result<Tensor> {
@@ -145,7 +148,7 @@ impl Norm {
         let path = self.path.clone();
         for patched in patches.iter().filter(|patched| patched.strength != 0.0) {
             if patched.patch.changes_weight() {
-                let weight = Tensor::from_slice(&self.weight, self.weight.len(), &candle_core::Device::Cpu)?;
+                let weight = Tensor::from_slice(&self.weight, self.weight.len(), &Device::Cpu)?;
                 if let Some(delta) = patched.patch.weight(&weight)? {
                     self.weight = plus(&self.weight, &delta, patched.strength, &path)?;
                 }
@@ -192,6 +195,11 @@ impl Layers {
     pub(crate) fn push_norm(&mut self, norm: Norm) -> NormId {
         self.norms.push(norm);
         NormId(self.norms.len() - 1)
+    }
+
+    /// The device that the layers compute on.
+    pub(crate) fn device(&self) -> &Device {
+        self.layers.first().map_or(&Device::Cpu, |layer| layer.frozen.device())
     }
 
     /// Runs one layer with what has been added to it.
@@ -282,7 +290,6 @@ mod tests {
     use crate::memory::Memory;
     use crate::ops::testing::{close, random};
     use crate::patch::Patch;
-    use candle_core::Device;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Δ = factor · W ⊙ W, so that the order of patches and what they see matters.

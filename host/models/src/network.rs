@@ -3,7 +3,7 @@
 use crate::adapter::{Adapter, NormTarget, Target};
 use crate::error::{Error, Result};
 use crate::patch::{How, Patched};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -59,6 +59,11 @@ pub type Observe<'a> = dyn FnMut(&str, &Tensor) -> Result<()> + 'a;
 pub(crate) trait Denoise: Send + Sync {
     fn takes(&self) -> &Takes;
 
+    /// The device that its weights are on.
+    fn device(&self) -> &Device {
+        &Device::Cpu
+    }
+
     /// `x` (b, c, h, w), `times` (b,), and conditions that have been checked against [`Self::takes`].
     fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor>;
 
@@ -81,8 +86,14 @@ impl Network {
         self.0.takes()
     }
 
+    /// The device that it computes on.
+    pub fn device(&self) -> &Device {
+        self.0.device()
+    }
+
     /// What the network predicts, (b, c, h, w), for noisy latents `x` (b, c, h, w) at `times` (b,), or one for all (1,):
-    /// timesteps in 0…999, for flow matching sigmas in 0…1. Conditions that it does not take are not looked at.
+    /// timesteps in 0…999, for flow matching sigmas in 0…1. Conditions that it does not take are not looked at. Tensors
+    /// of another device are moved to the network's, and the result to that of `x`.
     pub fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond) -> Result<Tensor> {
         self.forward_observed(x, times, cond, &mut |_, _| Ok(()))
     }
@@ -122,7 +133,16 @@ impl Network {
         check("pooled text", cond.pooled.as_ref(), takes.pooled.map(|d| vec![b, d]))?;
         check("the picture's size", cond.size.as_ref(), takes.size.then(|| vec![b, 6]))?;
         check("a guidance", cond.guidance.as_ref(), takes.guidance.then(|| vec![b]))?;
-        self.0.forward(x, &times, cond, observe)
+        let device = self.0.device();
+        let there = |tensor: &Option<Tensor>| tensor.as_ref().map(|tensor| tensor.to_device(device)).transpose();
+        let cond = Cond {
+            context: cond.context.to_device(device)?,
+            pooled: there(&cond.pooled)?,
+            size: there(&cond.size)?,
+            guidance: there(&cond.guidance)?,
+        };
+        let out = self.0.forward(&x.to_device(device)?, &times.to_device(device)?, &cond, observe)?;
+        Ok(out.to_device(x.device())?)
     }
 
     /// The layers that can get an adapter, in the network's order.

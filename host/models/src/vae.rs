@@ -120,7 +120,9 @@ impl Vae {
                 images.shape()
             )));
         }
-        let mut x = net.layers.run(net.encoder.conv_in, &ops::channels_last(images)?)?;
+        let here = images.device();
+        let images = images.to_device(net.layers.device())?;
+        let mut x = net.layers.run(net.encoder.conv_in, &ops::channels_last(&images)?)?;
         for (resnets, resize) in &net.encoder.levels {
             for resnet in resnets {
                 x = resnet.forward(&net.layers, &x, None)?;
@@ -133,7 +135,7 @@ impl Vae {
         if let Some(quant) = net.quant {
             x = net.layers.run(quant, &x)?;
         }
-        let moments = ops::channels_first(&x)?;
+        let moments = ops::channels_first(&x)?.to_device(here)?;
         let latent = net.config.latent_channels;
         let mean = moments.narrow(1, 0, latent)?.contiguous()?;
         let logvar = moments.narrow(1, latent, latent)?.contiguous()?.clamp(-30.0, 20.0)?;
@@ -151,7 +153,7 @@ impl Vae {
                 latents.shape()
             )));
         }
-        let mut x = ops::channels_last(latents)?;
+        let mut x = ops::channels_last(&latents.to_device(net.layers.device())?)?;
         if let Some(quant) = net.post_quant {
             x = net.layers.run(quant, &x)?;
         }
@@ -166,7 +168,7 @@ impl Vae {
                 x = net.layers.run(*conv, &ops::upsample_nearest(&x, 2 * h, 2 * w)?)?;
             }
         }
-        Ok(ops::channels_first(&net.finish(&net.decoder, x)?)?)
+        Ok(ops::channels_first(&net.finish(&net.decoder, x)?)?.to_device(latents.device())?)
     }
 
     fn build(config: VaeConfig, part: &mut Part) -> Result<Vae> {

@@ -52,14 +52,14 @@ impl Host {
         Embeddings::in_folders(&self.models.folders("embeddings"))
     }
 
-    /// The same host, computing on the first NVIDIA card.
+    /// The same host with networks on the first NVIDIA card. Everything between networks stays on the CPU: latents and
+    /// states are small, and nodes and plugins read them.
     ///
     /// # Errors
     /// There is none, its driver does not work, or the program was built without CUDA.
     pub fn on_gpu(self) -> anyhow::Result<Self> {
         let device = Device::new_cuda(0).context("no NVIDIA graphics card can be used")?;
-        let shared = self.shared.on(&device);
-        Ok(Self { device, shared, ..self })
+        Ok(Self { shared: self.shared.on(&device), ..self })
     }
 
     /// A path of the workflow as an absolute one.

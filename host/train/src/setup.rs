@@ -7,7 +7,6 @@ use crate::plan::Needs;
 use crate::step::{Objective, Trainer};
 use crate::{Config, losses, optimizers};
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::Device;
 use models::{Adapter, Betas, Family, Latent, Network, Noise, Target, Texts, Vae};
 use sample::rng::TorchCpu;
 use std::collections::HashMap;
@@ -96,7 +95,7 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     let mut attach = |targets: Vec<Target>, part: Part| -> Result<HashMap<String, Arc<dyn Adapter>>> {
         let mut adapters = HashMap::new();
         for target in targets {
-            let built = (row.build)(&target, &shape, &mut dice, &Device::Cpu)
+            let built = (row.build)(&target, &shape, &mut dice, base.network.device())
                 .with_context(|| format!("layer `{}`", target.path))?;
             trained.add(&target, part, &built)?;
             adapters.insert(target.path, built.adapter);

@@ -194,6 +194,10 @@ impl Denoise for Flux {
         &self.net.takes
     }
 
+    fn device(&self) -> &Device {
+        self.layers.device()
+    }
+
     fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor> {
         let condition =
             FluxCondition { context: &cond.context, pooled: cond.pooled.as_ref(), guidance: cond.guidance.as_ref() };

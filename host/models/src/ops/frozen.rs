@@ -4,7 +4,7 @@
 use super::gemm::Packed;
 use super::source::{Owned, Source, Stored};
 use crate::memory::{Memory, weight_id};
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Device, Result, Tensor, bail};
 use std::sync::{Arc, OnceLock};
 
 /// The frozen weight and bias of a linear or convolution layer.
@@ -71,6 +71,11 @@ impl Frozen {
     /// Height and width of the kernel; (1, 1) for a linear layer.
     pub fn kernel(&self) -> (usize, usize) {
         self.weight.kernel
+    }
+
+    /// The device that computes with it.
+    pub fn device(&self) -> &Device {
+        self.weight.memory.device()
     }
 
     /// The weight in its original shape, f32 on the CPU.

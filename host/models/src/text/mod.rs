@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::family::{Family, TextRow};
 use crate::patch::{How, Patched};
 use crate::t5::T5Encoder;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -144,7 +144,10 @@ impl TextPart {
         if length == 0 || rows.iter().any(|row| row.len() != length) {
             return Err(Error::Tokens("expected rows of tokens, all of one length".into()));
         }
-        self.encoder.encode(rows, skip)
+        let PartStates { states, pooled } = self.encoder.encode(rows, skip)?;
+        // Wherever they were computed, states are put together with others on the CPU.
+        let pooled = pooled.map(|pooled| pooled.to_device(&Device::Cpu)).transpose()?;
+        Ok(PartStates { states: states.to_device(&Device::Cpu)?, pooled })
     }
 
     /// The same for token ids (rows, n).

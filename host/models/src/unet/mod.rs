@@ -96,6 +96,10 @@ impl Denoise for UNet {
         &self.net.takes
     }
 
+    fn device(&self) -> &Device {
+        self.layers.device()
+    }
+
     fn targets(&self) -> Vec<Target> {
         let mut targets = self.layers.targets(KOHYA);
         for target in &mut targets {

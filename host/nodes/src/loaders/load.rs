@@ -26,7 +26,7 @@ pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Part
         return Ok((model, clip, vae));
     }
     let options = Options { memory: host.shared.memory.clone(), ..Options::default() };
-    let loaded = models::load_with(&path, &host.device, DType::F32, &options)?;
+    let loaded = models::load_with(&path, host.shared.memory.device(), DType::F32, &options)?;
     say(ctx, &loaded.found);
     let model = Model {
         network: loaded.network,
