@@ -97,6 +97,7 @@ pub(crate) fn walk(
     let x = table.start(first, &latent, &noise)?;
     let mut guided = Guided::new(guidance, model, &table, sides, latent.device())?;
     let mask = mask.map(|mask| stretch(&mask, sides)).transpose()?;
+    let noise = if mask.is_some() && sampler.mask_noise_anew { fresh.draw(&latent)? } else { noise };
     let mut inpaint;
     let denoiser: &mut dyn Denoiser = match &mask {
         Some(mask) => {

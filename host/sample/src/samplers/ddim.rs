@@ -7,5 +7,6 @@ pub(super) const DDIM: Sampler = Sampler {
     name: "ddim",
     source: "Song et al. 2020 (arXiv:2010.02502), equation 12 with eta 0; equation 13 shows that it is Euler's method",
     discard_penultimate: false,
+    mask_noise_anew: true,
     run: euler,
 };

@@ -8,6 +8,7 @@ pub(super) const DDPM: Sampler = Sampler {
     name: "ddpm",
     source: "Ho et al. 2020 (arXiv:2006.11239), Algorithm 2, between any two noise levels",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: ddpm,
 };
 

@@ -10,6 +10,7 @@ pub(super) const DEIS: Sampler = Sampler {
     name: "deis",
     source: "Zhang and Chen 2022 (arXiv:2204.13902), tAB-DEIS of order 3; zju-pi, diff-sampler: get_deis_coeff_list",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: deis,
 };
 

@@ -8,6 +8,7 @@ pub(crate) const DEIS_LOG_RHO: Sampler = Sampler {
     name: "deis_log_rho",
     source: "Zhang and Chen 2022 (arXiv:2204.13902), log ρ-AB2; diffusers, DEISMultistepScheduler of order 2",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: deis_log_rho,
 };
 

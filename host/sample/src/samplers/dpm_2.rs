@@ -8,6 +8,7 @@ pub(super) const DPM_2: Sampler = Sampler {
     name: "dpm_2",
     source: "k-diffusion, sample_dpm_2: after Karras et al. 2022 and DPM-Solver-2 (arXiv:2206.00927)",
     discard_penultimate: true,
+    mask_noise_anew: false,
     run: dpm_2,
 };
 

@@ -8,6 +8,7 @@ pub(super) const DPM_2_ANCESTRAL: Sampler = Sampler {
     name: "dpm_2_ancestral",
     source: "k-diffusion, sample_dpm_2_ancestral: DPM-Solver-2 (arXiv:2206.00927) with ancestral noise",
     discard_penultimate: true,
+    mask_noise_anew: false,
     run: dpm_2_ancestral,
 };
 

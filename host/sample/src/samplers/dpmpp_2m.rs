@@ -8,6 +8,7 @@ pub(super) const DPMPP_2M: Sampler = Sampler {
     name: "dpmpp_2m",
     source: "DPM-Solver++ (arXiv:2211.01095), Algorithm 2",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: dpmpp_2m,
 };
 

@@ -8,6 +8,7 @@ pub(super) const DPMPP_2M_CFG_PP: Sampler = Sampler {
     name: "dpmpp_2m_cfg_pp",
     source: "DPM-Solver++ (arXiv:2211.01095) with CFG++ (arXiv:2406.08070); ComfyUI, sample_dpmpp_2m_cfg_pp",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: dpmpp_2m_cfg_pp,
 };
 

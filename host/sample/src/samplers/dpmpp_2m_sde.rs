@@ -9,6 +9,7 @@ pub(super) const DPMPP_2M_SDE: Sampler = Sampler {
     name: "dpmpp_2m_sde",
     source: "k-diffusion, sample_dpmpp_2m_sde, midpoint; SDE-DPM-Solver++(2M) of arXiv:2211.01095",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| dpmpp_2m_sde(walk, x, midpoint, Engine::TorchCpu),
 };
 
@@ -16,6 +17,7 @@ pub(super) const DPMPP_2M_SDE_GPU: Sampler = Sampler {
     name: "dpmpp_2m_sde_gpu",
     source: "dpmpp_2m_sde with the noise that a CUDA generator draws",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| dpmpp_2m_sde(walk, x, midpoint, Engine::Philox),
 };
 
@@ -23,6 +25,7 @@ pub(super) const DPMPP_2M_SDE_HEUN: Sampler = Sampler {
     name: "dpmpp_2m_sde_heun",
     source: "k-diffusion, sample_dpmpp_2m_sde, heun",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| dpmpp_2m_sde(walk, x, heun, Engine::TorchCpu),
 };
 
@@ -30,6 +33,7 @@ pub(super) const DPMPP_2M_SDE_HEUN_GPU: Sampler = Sampler {
     name: "dpmpp_2m_sde_heun_gpu",
     source: "dpmpp_2m_sde_heun with the noise that a CUDA generator draws",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| dpmpp_2m_sde(walk, x, heun, Engine::Philox),
 };
 

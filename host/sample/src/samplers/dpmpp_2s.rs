@@ -9,6 +9,7 @@ pub(crate) const DPMPP_2S: Sampler = Sampler {
     source: "DPM-Solver++ (arXiv:2211.01095), Algorithm 1 with every other sigma as midpoint; diffusers, \
              DPMSolverSinglestepScheduler of order 2",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: dpmpp_2s,
 };
 

@@ -8,6 +8,7 @@ pub(super) const DPMPP_2S_ANCESTRAL: Sampler = Sampler {
     name: "dpmpp_2s_ancestral",
     source: "DPM-Solver++ (arXiv:2211.01095), Algorithm 1, with ancestral noise (k-diffusion; ComfyUI for flow models)",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: dpmpp_2s_ancestral,
 };
 

@@ -9,6 +9,7 @@ pub(super) const DPMPP_3M_SDE: Sampler = Sampler {
     name: "dpmpp_3m_sde",
     source: "k-diffusion, sample_dpmpp_3m_sde",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| dpmpp_3m_sde(walk, x, Engine::TorchCpu),
 };
 
@@ -16,6 +17,7 @@ pub(super) const DPMPP_3M_SDE_GPU: Sampler = Sampler {
     name: "dpmpp_3m_sde_gpu",
     source: "dpmpp_3m_sde with the noise that a CUDA generator draws",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| dpmpp_3m_sde(walk, x, Engine::Philox),
 };
 

@@ -9,6 +9,7 @@ pub(super) const DPMPP_SDE: Sampler = Sampler {
     name: "dpmpp_sde",
     source: "k-diffusion, sample_dpmpp_sde: DPM-Solver++ (arXiv:2211.01095) on the SDE; ComfyUI for flow models",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| dpmpp_sde(walk, x, Engine::TorchCpu),
 };
 
@@ -16,6 +17,7 @@ pub(super) const DPMPP_SDE_GPU: Sampler = Sampler {
     name: "dpmpp_sde_gpu",
     source: "dpmpp_sde with the noise that a CUDA generator draws",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| dpmpp_sde(walk, x, Engine::Philox),
 };
 

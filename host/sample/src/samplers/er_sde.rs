@@ -8,6 +8,7 @@ pub(super) const ER_SDE: Sampler = Sampler {
     name: "er_sde",
     source: "Cui et al. 2023 (arXiv:2309.06169), VP ER-SDE-Solver-3; ComfyUI, sample_er_sde",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: er_sde,
 };
 

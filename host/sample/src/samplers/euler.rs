@@ -8,6 +8,7 @@ pub(super) const EULER: Sampler = Sampler {
     name: "euler",
     source: "Karras et al. 2022 (arXiv:2206.00364), Algorithm 2 without churn",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: euler,
 };
 

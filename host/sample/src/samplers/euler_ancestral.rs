@@ -8,6 +8,7 @@ pub(super) const EULER_ANCESTRAL: Sampler = Sampler {
     name: "euler_ancestral",
     source: "k-diffusion, sample_euler_ancestral; the split of a step is from Song et al. 2020 (arXiv:2010.02502)",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: euler_ancestral,
 };
 

@@ -8,6 +8,7 @@ pub(super) const EULER_CFG_PP: Sampler = Sampler {
     name: "euler_cfg_pp",
     source: "Chung et al. 2024, CFG++ (arXiv:2406.08070), Algorithm 2; ComfyUI, sample_euler_cfg_pp",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| euler_cfg_pp(walk, x, false),
 };
 
@@ -15,6 +16,7 @@ pub(super) const EULER_ANCESTRAL_CFG_PP: Sampler = Sampler {
     name: "euler_ancestral_cfg_pp",
     source: "CFG++ (arXiv:2406.08070) with ancestral noise; ComfyUI, sample_euler_ancestral_cfg_pp",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| euler_cfg_pp(walk, x, true),
 };
 

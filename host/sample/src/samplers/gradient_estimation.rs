@@ -8,6 +8,7 @@ pub(super) const GRADIENT_ESTIMATION: Sampler = Sampler {
     name: "gradient_estimation",
     source: "Permenter and Yuan 2023 (arXiv:2306.04848), gamma 2",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| gradient_estimation(walk, x, false),
 };
 
@@ -15,6 +16,7 @@ pub(super) const GRADIENT_ESTIMATION_CFG_PP: Sampler = Sampler {
     name: "gradient_estimation_cfg_pp",
     source: "gradient_estimation with CFG++ (arXiv:2406.08070); ComfyUI, sample_gradient_estimation_cfg_pp",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| gradient_estimation(walk, x, true),
 };
 

@@ -8,6 +8,7 @@ pub(super) const HEUN: Sampler = Sampler {
     name: "heun",
     source: "Karras et al. 2022 (arXiv:2206.00364), Algorithm 2 without churn, second order",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: heun,
 };
 

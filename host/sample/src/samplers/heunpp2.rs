@@ -8,6 +8,7 @@ pub(super) const HEUNPP2: Sampler = Sampler {
     name: "heunpp2",
     source: "ComfyUI, sample_heunpp2: Heun++ by Carzit",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: heunpp2,
 };
 

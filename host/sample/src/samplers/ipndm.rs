@@ -10,6 +10,7 @@ pub(super) const IPNDM: Sampler = Sampler {
     name: "ipndm",
     source: "Zhang and Chen 2022 (arXiv:2204.13902), iPNDM; weights of Liu et al. 2022 (arXiv:2202.09778)",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: ipndm,
 };
 

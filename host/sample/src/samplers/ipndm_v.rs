@@ -10,6 +10,7 @@ pub(super) const IPNDM_V: Sampler = Sampler {
     name: "ipndm_v",
     source: "zju-pi, diff-sampler: ipndm_v, iPNDM (arXiv:2204.13902) for uneven steps",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: ipndm_v,
 };
 

@@ -8,6 +8,7 @@ pub(super) const LCM: Sampler = Sampler {
     name: "lcm",
     source: "Luo et al. 2023 (arXiv:2310.04378), Algorithm 3",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: lcm,
 };
 

@@ -10,6 +10,7 @@ pub(super) const LMS: Sampler = Sampler {
     name: "lms",
     source: "k-diffusion, sample_lms: Adams-Bashforth over uneven steps, order 4",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| lms(walk, x, true),
 };
 
@@ -17,6 +18,7 @@ pub(crate) const LMS_TO_THE_END: Sampler = Sampler {
     name: "lms_to_the_end",
     source: "lms with its last step, to sigma 0, like the others; diffusers, LMSDiscreteScheduler",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| lms(walk, x, false),
 };
 

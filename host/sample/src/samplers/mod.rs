@@ -89,6 +89,9 @@ pub struct Sampler {
     pub source: &'static str,
     /// The schedule's last sigma above 0 is left out, because the method evaluates between sigmas.
     pub discard_penultimate: bool,
+    /// Where a mask keeps a part of the latent, this part has noise of its own on it instead of the start noise: what
+    /// ComfyUI does for `ddim` (`inpaint_options`). It is the first draw of the steps' noise.
+    pub mask_noise_anew: bool,
     run: Run,
 }
 

@@ -10,6 +10,7 @@ pub(super) const PLMS: Sampler = Sampler {
     name: "plms",
     source: "Liu et al. 2022 (arXiv:2202.09778), PNDM without its Runge-Kutta start, as CompVis' PLMSSampler does it",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: plms,
 };
 

@@ -8,6 +8,7 @@ pub(super) const RES_MULTISTEP: Sampler = Sampler {
     name: "res_multistep",
     source: "Zhang et al. 2023 (arXiv:2308.02157), multistep; ComfyUI, res_multistep",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| res_multistep(walk, x, false, false),
 };
 
@@ -15,6 +16,7 @@ pub(super) const RES_MULTISTEP_CFG_PP: Sampler = Sampler {
     name: "res_multistep_cfg_pp",
     source: "res_multistep with CFG++ (arXiv:2406.08070); ComfyUI, sample_res_multistep_cfg_pp",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| res_multistep(walk, x, false, true),
 };
 
@@ -22,6 +24,7 @@ pub(super) const RES_MULTISTEP_ANCESTRAL: Sampler = Sampler {
     name: "res_multistep_ancestral",
     source: "res_multistep with ancestral noise; ComfyUI, sample_res_multistep_ancestral",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| res_multistep(walk, x, true, false),
 };
 
@@ -29,6 +32,7 @@ pub(super) const RES_MULTISTEP_ANCESTRAL_CFG_PP: Sampler = Sampler {
     name: "res_multistep_ancestral_cfg_pp",
     source: "res_multistep with ancestral noise and CFG++; ComfyUI, sample_res_multistep_ancestral_cfg_pp",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| res_multistep(walk, x, true, true),
 };
 

@@ -8,6 +8,7 @@ pub(super) const SEEDS_2: Sampler = Sampler {
     name: "seeds_2",
     source: "Gonzalez et al. 2023 (arXiv:2305.14267), SEEDS-2; ComfyUI, sample_seeds_2",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| seeds(walk, x, &[0.5], |phi_1, _, _, at| phi_1 / (2.0 * at)),
 };
 
@@ -15,6 +16,7 @@ pub(super) const SEEDS_3: Sampler = Sampler {
     name: "seeds_3",
     source: "Gonzalez et al. 2023 (arXiv:2305.14267), SEEDS-3; ComfyUI, sample_seeds_3",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| seeds(walk, x, &[1.0 / 3.0, 2.0 / 3.0], |phi_1, h2, r, at| -r / at * (phi_1 + h2) / h2),
 };
 

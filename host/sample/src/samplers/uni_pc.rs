@@ -8,6 +8,7 @@ pub(super) const UNI_PC: Sampler = Sampler {
     name: "uni_pc",
     source: "Zhao et al. 2023 (arXiv:2302.04867), UniPC-3 with B₁(h) = h; ComfyUI, sample_unipc",
     discard_penultimate: true,
+    mask_noise_anew: false,
     run: |walk, x| uni_pc(walk, x, 3, |h| -h),
 };
 
@@ -15,6 +16,7 @@ pub(super) const UNI_PC_BH2: Sampler = Sampler {
     name: "uni_pc_bh2",
     source: "Zhao et al. 2023 (arXiv:2302.04867), UniPC-3 with B₂(h) = e^h − 1; ComfyUI, sample_unipc",
     discard_penultimate: true,
+    mask_noise_anew: false,
     run: |walk, x| uni_pc(walk, x, 3, |h| (-h).exp_m1()),
 };
 
@@ -22,6 +24,7 @@ pub(crate) const UNI_PC_2: Sampler = Sampler {
     name: "uni_pc_2",
     source: "Zhao et al. 2023 (arXiv:2302.04867), UniPC-2 with B₂, to sigma 0; diffusers, UniPCMultistepScheduler",
     discard_penultimate: false,
+    mask_noise_anew: false,
     run: |walk, x| predict_and_correct(walk, x, 2, |h| (-h).exp_m1()),
 };
 
