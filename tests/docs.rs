@@ -4,16 +4,23 @@ use tests::{Anagama, root};
 
 #[test]
 fn the_page_of_nodes_is_what_the_program_prints() {
-    let printed = Anagama::new(["nodes", "--builtin", "--markdown"]).run().expect(0).stdout();
-    let file = root().join("docs/nodes.md");
+    is_printed("docs/nodes.md", &["nodes", "--builtin", "--markdown"]);
+}
+
+#[test]
+fn the_page_of_models_is_what_the_program_prints() {
+    is_printed("docs/models.md", &["models", "formats"]);
+}
+
+/// A committed page against what a command prints.
+fn is_printed(page: &str, arguments: &[&str]) {
+    let printed = Anagama::new(arguments).run().expect(0).stdout();
+    let file = root().join(page);
     if std::env::var_os("ANAGAMA_BLESS").is_some() {
         std::fs::write(&file, &printed).unwrap();
     }
-    let committed = std::fs::read_to_string(&file).unwrap();
-    assert!(
-        printed == committed,
-        "docs/nodes.md is out of date; run the test with ANAGAMA_BLESS=1 and read the difference"
-    );
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(printed == committed, "{page} is out of date; run the test with ANAGAMA_BLESS=1 and read the difference");
 }
 
 #[test]

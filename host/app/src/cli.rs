@@ -145,6 +145,8 @@ pub(crate) enum Models {
         #[arg(long)]
         json: bool,
     },
+    /// Print which families, forms of files and kinds of networks are read, in Markdown
+    Formats,
 }
 
 #[cfg(test)]

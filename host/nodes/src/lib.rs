@@ -27,6 +27,7 @@ pub mod types;
 pub use codecs::result_cache;
 pub use host::{Host, ModelDirs};
 pub use model_list::ModelEntry;
+pub use models::formats as model_formats;
 pub use plugins::plugin_nodes;
 pub use shared::Shared;
 

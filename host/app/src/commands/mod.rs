@@ -24,6 +24,7 @@ pub(crate) fn dispatch(cli: &Cli, device: Device) -> Result<Exit, Fail> {
         Command::Nodes(args) => nodes::nodes(args, config),
         Command::Plugins { command } => plugins::plugins(command, config),
         Command::Models { command: Models::List { json } } => models::list(*json, config),
+        Command::Models { command: Models::Formats } => models::formats(),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "anagama", &mut std::io::stdout());
             Ok(Exit::Ok)

@@ -1,4 +1,4 @@
-//! `anagama models`: what model files the configured folders hold.
+//! `anagama models`: what model files the configured folders hold, and what files are read.
 
 use crate::exit::{Exit, Fail};
 use crate::host::Host;
@@ -26,5 +26,11 @@ pub(crate) fn list(json: bool, config: Option<&Path>) -> Result<Exit, Fail> {
         vec![e.kind.clone(), e.name.clone(), bytes(e.bytes), family, e.path.display().to_string()]
     };
     println!("{}", columns(&entries.iter().map(row).collect::<Vec<_>>()));
+    Ok(Exit::Ok)
+}
+
+/// The reference page of model files, as `docs/models.md` has it.
+pub(crate) fn formats() -> Result<Exit, Fail> {
+    print!("{}", nodes::model_formats());
     Ok(Exit::Ok)
 }

@@ -161,6 +161,10 @@ impl File {
                 problems.push(format!("`{name}`: {problem}"));
                 continue;
             }
+            if module.bias.is_some() && !found.place.bias {
+                problems.push(format!("`{name}`: this normalisation has no bias to change"));
+                continue;
+            }
             let group = groups.entry((found.part, &found.place.path)).or_default();
             if let Some(other) = group.iter().find(|other| overlap(&other.place, &found.place)) {
                 problems.push(format!("`{name}` is the same layer as `{}`", other.name));
@@ -264,9 +268,13 @@ pub(super) fn parameters(targets: Vec<Target>, norms: Vec<NormTarget>) -> Vec<Pa
             TargetKind::Linear { inp, out } => vec![out, inp],
             TargetKind::Conv { inp, out, kernel } => vec![out, inp, kernel, kernel],
         };
-        Parameter { path: target.path, original: target.original, shape }
+        Parameter { path: target.path, original: target.original, shape, bias: true }
     });
-    let norms =
-        norms.into_iter().map(|norm| Parameter { path: norm.path, original: norm.original, shape: vec![norm.width] });
+    let norms = norms.into_iter().map(|norm| Parameter {
+        path: norm.path,
+        original: norm.original,
+        shape: vec![norm.width],
+        bias: norm.bias,
+    });
     layers.chain(norms).collect()
 }

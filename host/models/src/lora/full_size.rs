@@ -41,10 +41,7 @@ fn full_size_files_have_a_layer_for_every_module() {
     let lists = lists();
     assert!(!lists.is_empty());
     for (start, family) in families {
-        let Some(family) = FAMILIES.iter().find(|row| row.name == family) else {
-            println!("SKIPPED: modules of {family}: it is no family yet");
-            continue;
-        };
+        let family = FAMILIES.iter().find(|row| row.name == family).unwrap_or_else(|| panic!("no family {family}"));
         let network = (family.network.full_size)(&mut Part::random(1)).unwrap();
         let texts: Vec<TextNames> = family
             .texts

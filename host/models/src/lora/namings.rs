@@ -90,6 +90,7 @@ pub static NAMINGS: &[Naming] = &[
         written_by: "diffusers before 0.22",
         prefixes: &["{c}.", ""],
         texts: &["{t}."],
+        component: Some("unet"),
         module: processor,
         ends: Ends::Processor,
         ..PLAIN
@@ -181,6 +182,7 @@ pub(crate) struct TextNames {
 }
 
 /// A module under one of its names.
+#[cfg_attr(not(test), allow(dead_code))] // Name and naming are what the tests of the table are about.
 pub(crate) struct Name {
     pub(crate) name: String,
     pub(crate) naming: &'static Naming,
@@ -267,7 +269,7 @@ mod tests {
     use crate::lora::place::Rows;
 
     fn parameter(path: &str, shape: &[usize]) -> Parameter {
-        Parameter { path: path.into(), original: path.into(), shape: shape.into() }
+        Parameter { path: path.into(), original: path.into(), shape: shape.into(), bias: true }
     }
 
     fn clip(kohya: &'static str, name: &'static str, diffusers: &'static str) -> TextNames {

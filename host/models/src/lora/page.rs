@@ -37,7 +37,10 @@ pub(crate) fn section() -> String {
         let texts = if naming.texts.is_empty() { "–".to_owned() } else { list(naming.texts) };
         let _ = writeln!(page, "| {} | {} | {} | {} |", naming.name, list(naming.prefixes), texts, naming.written_by);
     }
-    page.push_str("\nFamilies whose text encoders have prefixes of their own in kohya's files:");
+    page.push_str(
+        "\nPART is `unet` or `transformer`, ENCODER `text_encoder` or `text_encoder_2`, NAME the encoder's name. The first \
+         text encoder is also `lora_te_` and `lora_te1_`, the second `lora_te2_`. By family:",
+    );
     let each = |family: &&Family| {
         let texts: Vec<String> = family.texts.iter().map(|row| format!("`{}` {}", row.kohya, row.name)).collect();
         format!(" {}: {}", family.name, texts.join(", "))
@@ -84,9 +87,5 @@ fn key(leaf: &str) -> &'static str {
 
 /// A template of prefixes for people.
 fn plain(prefix: &str) -> String {
-    prefix
-        .replace("{c}", "unet|transformer")
-        .replace("{k}", "lora_teN_")
-        .replace("{t}", "text_encoder[_2]")
-        .replace("{n}", "clip_l|clip_g|clip_h|t5xxl")
+    prefix.replace("{c}", "PART").replace("{k}", "lora_teN_").replace("{t}", "ENCODER").replace("{n}", "NAME")
 }

@@ -24,12 +24,14 @@ pub(crate) struct Place {
     pub(crate) path: String,
     /// Shape of the whole weight there.
     pub(crate) whole: Vec<usize>,
+    /// Whether a bias there can be changed.
+    pub(crate) bias: bool,
     pub(crate) rows: Rows,
 }
 
 impl Place {
     pub(crate) fn of(parameter: &Parameter, rows: Rows) -> Place {
-        Place { path: parameter.path.clone(), whole: parameter.shape.clone(), rows }
+        Place { path: parameter.path.clone(), whole: parameter.shape.clone(), bias: parameter.bias, rows }
     }
 
     /// Shape of the weight that the file's module has.

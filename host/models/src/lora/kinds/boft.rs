@@ -13,8 +13,8 @@ pub(super) const BOFT: Kind = Kind {
     rank: Some(4),
     on: On::Layers,
     formula: "rescale·R₍m₎·…·R₍1₎·W, each R₍i₎ of blocks (n, b, b) over outputs that lie 2ⁱ·b/2 apart",
-    source: "Liu et al. 2023 (arXiv:2311.06243); LyCORIS, `modules/boft.py`. At strengths between 0 and 1 LyCORIS and \
-             ComfyUI blend each step, here the whole change is scaled as for every other kind; equal at 0 and 1",
+    source: "Liu et al. 2023 (arXiv:2311.06243); LyCORIS, `modules/boft.py`. At strengths other than 0 and 1 LyCORIS and \
+             ComfyUI blend each step, here the whole change is scaled as for every other kind",
     read,
 };
 

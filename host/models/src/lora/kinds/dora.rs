@@ -13,8 +13,8 @@ pub(super) const DORA: Kind = Kind {
     on: On::Layers,
     formula: "dora_scale·(W + Δ)/‖W + Δ‖ for each output, or each input where dora_scale is (1, in); Δ of any other kind",
     source: "Liu et al. 2024 (arXiv:2402.09353); LyCORIS, `modules/locon.py`, `apply_weight_decompose`, and PEFT. \
-             ComfyUI divides by ‖W‖ where the sizes are those of outputs: an option. Between the strengths 0 and 1 the \
-             whole change is scaled, as ComfyUI does; LyCORIS blends the factor",
+             ComfyUI divides by ‖W‖ where the sizes are those of outputs: an option. At strengths other than 0 and 1 \
+             the whole change is scaled, as ComfyUI does; LyCORIS blends the factor",
     read,
 };
 

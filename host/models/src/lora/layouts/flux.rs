@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn names(path: &str, shape: &[usize]) -> Vec<(Option<String>, Rows)> {
-        let parameter = Parameter { path: path.into(), original: path.into(), shape: shape.into() };
+        let parameter = Parameter { path: path.into(), original: path.into(), shape: shape.into(), bias: true };
         modules(&parameter).into_iter().map(|spelling| (spelling.diffusers, spelling.place.rows)).collect()
     }
 

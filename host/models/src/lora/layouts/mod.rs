@@ -15,6 +15,8 @@ pub(crate) struct Parameter {
     pub(crate) original: String,
     /// Shape of the weight: (out, in), (out, in, k, k), or (c) of a normalisation.
     pub(crate) shape: Vec<usize>,
+    /// Whether it has a bias, or may get one: normalisations of root mean squares have none.
+    pub(crate) bias: bool,
 }
 
 /// A module under the names that others have for it.
