@@ -238,8 +238,11 @@ fn gguf(small: &Small, to: &Path) {
     assert_eq!(predicted(&alone(small, to, "blocks", &write).network), of(small, to, "widened", &plain));
 }
 
+/// Writes a small model in a form into a folder, and reads it.
+type Check = fn(&Small, &Path);
+
 /// By the names of the forms in the page.
-const CHECKS: &[(&str, fn(&Small, &Path))] = &[
+const CHECKS: &[(&str, Check)] = &[
     ("diffusers folder", folder),
     ("one file", one_file),
     ("files of parts", parts),

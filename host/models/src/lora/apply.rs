@@ -131,8 +131,8 @@ impl File {
             let place = format!("{}: {} keys do not fit the model", self.path.display(), problems.len());
             return Err(Error::Keys { place, problems, hint: self.guess.clone() });
         }
-        let mut plan = Plan::default();
-        plan.warnings = problems.into_iter().map(|p| format!("{}: {p}; left out", self.path.display())).collect();
+        let warnings = problems.into_iter().map(|p| format!("{}: {p}; left out", self.path.display())).collect();
+        let mut plan = Plan { warnings, ..Plan::default() };
         for ((part, path), modules) in groups {
             let strength = strength(part);
             if strength != 0.0 {
@@ -166,7 +166,7 @@ impl File {
                 continue;
             }
             let group = groups.entry((found.part, &found.place.path)).or_default();
-            if let Some(other) = group.iter().find(|other| overlap(&other.place, &found.place)) {
+            if let Some(other) = group.iter().find(|other| overlap(other.place, &found.place)) {
                 problems.push(format!("`{name}` is the same layer as `{}`", other.name));
                 continue;
             }
