@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn driver_functions_are_found_once_each() {
-        let source = "pub unsafe fn cuInit(flags: u32) -> CUresult;\n fn culib() {} fn cuMemAlloc_v2( fn cuInit(";
+        let source = "pub fn cuInit(flags: u32) -> CUresult;\n fn culib() {} fn cuMemAlloc_v2( fn cuInit(";
         assert_eq!(declared(source), ["cuInit", "cuMemAlloc_v2"]);
     }
 }

@@ -48,8 +48,12 @@ fn full_size_networks_have_exactly_the_modules_of_real_files() {
     let (mut compared, memory) = (0, Memory::unlimited());
     for (name, list) in lists() {
         let kohya = list.keys().next().unwrap().starts_with("lora_");
-        let Some(family) = family(&name).filter(|_| kohya) else {
-            println!("SKIPPED: {name}: the family or the naming is not there yet");
+        // Lists in PEFT's names are held against the table of namings, in `lora/full_size.rs`.
+        if !kohya {
+            continue;
+        }
+        let Some(family) = family(&name) else {
+            println!("SKIPPED: {name}: no family of that name");
             continue;
         };
         let texts = family.random_texts(1, &memory).unwrap();
