@@ -101,8 +101,9 @@ def main():
     failures, passed = [], 0
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         (pathlib.Path(folder) / "diffusers").symlink_to(MODELS)
+        samplers = k_diffusion()
         for check in (sdxl, flux):
-            more, good = check(k_diffusion(), folder)
+            more, good = check(samplers, folder)
             failures, passed = failures + more, passed + good
     finish(failures, passed)
 
