@@ -1,12 +1,10 @@
 //! A model as diffusers saves it: a folder with a folder for each part.
 
 use super::files::{self, Hasher, SCHEDULER, TOKENIZER};
-use super::{Loaded, Options, Source, latent, recognise, shapes};
+use super::{Loaded, Options, Source, Sources, recognise, shapes};
 use crate::config::Json;
 use crate::error::{Error, Result};
 use crate::family::{Betas, FAMILIES, Family, Noise, Prediction};
-use crate::text::Texts;
-use crate::vae;
 use std::path::{Path, PathBuf};
 
 /// The folder of the denoising network, if this is a model's folder.
@@ -59,24 +57,8 @@ pub(super) fn load(path: &Path, options: &Options) -> Result<Loaded> {
         digest.settings(&path.join(row.tokenizer), TOKENIZER)?;
     }
     digest.settings(path, &[SCHEDULER])?;
-    let (prediction, noise) = schedule(path, family)?;
-    let parts = texts.iter().map(|(row, source)| (row.load)(source, row)).collect::<Result<Vec<_>>>()?;
-    let vae_part = vae::load(&vae)?;
-    let loaded = Loaded {
-        family,
-        network: (family.network.load)(&network)?,
-        text: Texts::new(family, parts),
-        latent: latent(family, &vae_part),
-        vae: vae_part,
-        prediction,
-        noise,
-        digest: digest.finish(),
-        found: vec![],
-    };
-    for source in [network, vae].into_iter().chain(texts.into_iter().map(|(_, source)| source)) {
-        found.extend(source.notes());
-    }
-    Ok(Loaded { found, ..loaded })
+    let said = schedule(path, family)?;
+    Sources { network, vae, texts }.load(family, said, digest.finish(), found)
 }
 
 /// Prediction and noise of a diffusers folder.

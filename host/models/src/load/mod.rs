@@ -11,12 +11,12 @@ pub use alone::{load_network_with, load_texts_with, load_vae_with};
 pub(crate) use source::{Named, Source, shapes as shapes_of, whole};
 
 use crate::error::{Error, Result};
-use crate::family::{self, Family, Kind, Noise, Prediction, Shapes};
+use crate::family::{self, Family, Kind, Noise, Prediction, Shapes, TextRow};
 use crate::latent::Latent;
 use crate::memory::Memory;
 use crate::network::Network;
 use crate::text::Texts;
-use crate::vae::Vae;
+use crate::vae::{self, Vae};
 use crate::weights::WeightFile;
 use candle_core::{DType, Device};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,33 @@ pub struct Loaded {
     pub digest: String,
     /// What was recognised, and why, for people.
     pub found: Vec<String>,
+}
+
+/// Where the parts of a model are read from.
+struct Sources {
+    network: Source,
+    vae: Source,
+    texts: Vec<(&'static TextRow, Source)>,
+}
+
+impl Sources {
+    /// Reads the parts; what they tell is added to `found`.
+    fn load(
+        self,
+        family: &'static Family,
+        (prediction, noise): (Prediction, Noise),
+        digest: String,
+        mut found: Vec<String>,
+    ) -> Result<Loaded> {
+        let parts = self.texts.iter().map(|(row, source)| (row.load)(source, row)).collect::<Result<Vec<_>>>()?;
+        let vae = vae::load(&self.vae)?;
+        let network = (family.network.load)(&self.network)?;
+        for source in [self.network, self.vae].into_iter().chain(self.texts.into_iter().map(|(_, source)| source)) {
+            found.extend(source.notes());
+        }
+        let (text, latent) = (Texts::new(family, parts), latent(family, &vae));
+        Ok(Loaded { family, network, text, vae, latent, prediction, noise, digest, found })
+    }
 }
 
 /// What a checkpoint in one file does not say itself.

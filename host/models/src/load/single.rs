@@ -2,11 +2,10 @@
 
 use super::files::{Hasher, SCHEDULER, TOKENIZER};
 use super::folder::schedule;
-use super::{Loaded, Options, Source, latent, recognise, shapes};
+use super::{Loaded, Options, Source, Sources, recognise, shapes};
 use crate::config::Json;
 use crate::error::{Error, Result};
 use crate::family::{Betas, Family, Noise, Prediction};
-use crate::text::Texts;
 use crate::vae;
 use crate::weights::WeightFile;
 use std::path::Path;
@@ -66,27 +65,11 @@ fn read(path: &Path, file: Arc<WeightFile>, options: &Options) -> Result<Loaded>
         }
         digest.settings(folder, &[SCHEDULER])?;
     }
-    let (prediction, noise) = match &options.config_from {
+    let said = match &options.config_from {
         Some(folder) => schedule(folder, family)?,
         None => (predicted(family, &network, &file), noise(family, &file)),
     };
-    let parts = texts.iter().map(|(row, source)| (row.load)(source, row)).collect::<Result<Vec<_>>>()?;
-    let vae_part = vae::load(&vae)?;
-    let loaded = Loaded {
-        family,
-        network: (family.network.load)(&network)?,
-        text: Texts::new(family, parts),
-        latent: latent(family, &vae_part),
-        vae: vae_part,
-        prediction,
-        noise,
-        digest: digest.finish(),
-        found: vec![],
-    };
-    for source in [network, vae].into_iter().chain(texts.into_iter().map(|(_, source)| source)) {
-        found.extend(source.notes());
-    }
-    Ok(Loaded { found, ..loaded })
+    Sources { network, vae, texts }.load(family, said, digest.finish(), found)
 }
 
 /// What a file's metadata, a marker key or its tensors say about its prediction.

@@ -1,4 +1,4 @@
-use super::resize::{way, way_names};
+use super::resize::{resize_each, way_names};
 use crate::types::ImageBatch;
 use engine::{Context, TypedNode};
 use spec::Inputs;
@@ -31,17 +31,9 @@ impl TypedNode for ImageScale {
     type Output = Arc<ImageBatch>;
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
-        let way = way(&self.upscale_method)?;
-        self.image
-            .each(|picture| {
-                ctx.check_cancelled()?;
-                let (_, _, h, w) = picture.dims4()?;
-                match size((w, h), self.width as usize, self.height as usize) {
-                    None => Ok(picture),
-                    Some((width, height)) => way.resize(&picture, height, width, self.crop == "center"),
-                }
-            })
-            .map(Arc::new)
+        resize_each(ctx, &self.image, &self.upscale_method, self.crop == "center", |w, h| {
+            size((w, h), self.width as usize, self.height as usize)
+        })
     }
 }
 

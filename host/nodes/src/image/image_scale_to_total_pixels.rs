@@ -1,4 +1,4 @@
-use super::resize::{way, way_names};
+use super::resize::{resize_each, scaled, way_names};
 use crate::types::ImageBatch;
 use engine::{Context, TypedNode};
 use spec::Inputs;
@@ -25,15 +25,9 @@ impl TypedNode for ImageScaleToTotalPixels {
     type Output = Arc<ImageBatch>;
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
-        let way = way(&self.upscale_method)?;
-        self.image
-            .each(|picture| {
-                ctx.check_cancelled()?;
-                let (_, _, h, w) = picture.dims4()?;
-                let factor = (self.megapixels * 1024.0 * 1024.0 / (w * h) as f64).sqrt();
-                let side = |n: usize| (n as f64 * factor).round_ties_even() as usize;
-                way.resize(&picture, side(h), side(w), false)
-            })
-            .map(Arc::new)
+        resize_each(ctx, &self.image, &self.upscale_method, false, |w, h| {
+            let factor = (self.megapixels * 1024.0 * 1024.0 / (w * h) as f64).sqrt();
+            Some(scaled(w, h, factor))
+        })
     }
 }

@@ -4,7 +4,9 @@ use crate::types::{ImageBatch, Mask};
 use anyhow::{Result, bail};
 use candle_core::Tensor;
 use data::{Filter, Fit, ResizeSpec};
+use engine::Context;
 use models::Interpolation;
+use std::sync::Arc;
 
 /// A way to change a size.
 pub(crate) enum Way {
@@ -24,6 +26,32 @@ pub(super) fn way_names() -> Vec<&'static str> {
 
 pub(super) fn way(name: &str) -> Result<Way> {
     if name == LANCZOS { Ok(Way::Lanczos) } else { Ok(Way::Torch(models::interpolation(name)?)) }
+}
+
+/// Each picture in the (width, height) that `size` says for its own; None leaves it as it is.
+pub(super) fn resize_each(
+    ctx: &Context,
+    batch: &ImageBatch,
+    method: &str,
+    crop: bool,
+    size: impl Fn(usize, usize) -> Option<(usize, usize)>,
+) -> Result<Arc<ImageBatch>> {
+    let way = way(method)?;
+    let resized = batch.each(|picture| {
+        ctx.check_cancelled()?;
+        let (_, _, h, w) = picture.dims4()?;
+        match size(w, h) {
+            None => Ok(picture),
+            Some((width, height)) => way.resize(&picture, height, width, crop),
+        }
+    })?;
+    Ok(Arc::new(resized))
+}
+
+/// A size times a factor, rounded as Python does.
+pub(super) fn scaled(width: usize, height: usize, factor: f64) -> (usize, usize) {
+    let side = |n: usize| (n as f64 * factor).round_ties_even() as usize;
+    (side(width), side(height))
 }
 
 impl Way {
