@@ -39,10 +39,10 @@ impl Feed<'_> {
         let latents = self.latents(slice)?;
         let noise = self.noise(slice.index, latents.dims4()?)?;
         let (low, high) = self.timesteps;
-        let mut dice = Stream::new(self.config.seed, Purpose::Timestep, slice.index);
+        let mut dice = Stream::new(self.config.run.seed, Purpose::Timestep, slice.index);
         let timesteps = slice.items.iter().map(|_| low + dice.below((high - low) as usize) as u32).collect();
         let prompts = self.prompts(slice, step);
-        let text = if self.config.train_text_encoder {
+        let text = if self.config.network.train_text_encoder {
             let ids = prompts.iter().map(|p| self.ids(p)).collect::<Result<Vec<_>>>()?;
             Text::Ids(Tensor::cat(&ids, 0)?)
         } else {
@@ -52,15 +52,15 @@ impl Feed<'_> {
     }
 
     fn moments(&self, slice: &Slice) -> Vec<&Moments> {
-        let mut dice = Stream::new(self.config.seed, Purpose::Flip, slice.index);
-        let flip = self.config.flip;
+        let mut dice = Stream::new(self.config.run.seed, Purpose::Flip, slice.index);
+        let flip = self.config.images.flip;
         slice.items.iter().map(|&i| self.latents.get(i, flip && dice.unit() < 0.5)).collect()
     }
 
     /// (b, c, h, w)
     fn latents(&self, slice: &Slice) -> Result<Tensor> {
         let moments = self.moments(slice);
-        let mut dice = Stream::new(self.config.seed, Purpose::Latent, slice.index);
+        let mut dice = Stream::new(self.config.run.seed, Purpose::Latent, slice.index);
         let mut values = Vec::new();
         for m in &moments {
             values.extend(m.mean.iter().zip(&m.spread).map(|(mean, spread)| mean + spread * dice.normal() as f32));
@@ -71,14 +71,14 @@ impl Feed<'_> {
     }
 
     fn noise(&self, index: u64, (b, c, h, w): (usize, usize, usize, usize)) -> Result<Tensor> {
-        let seed = self.config.seed;
+        let seed = self.config.run.seed;
         let draw = |purpose, n| Stream::new(seed, purpose, index).normals(n);
         let noise = Tensor::from_vec(draw(Purpose::Noise, b * c * h * w), (b, c, h, w), &self.device)?;
-        if self.config.noise_offset == 0.0 {
+        if self.config.noise.noise_offset == 0.0 {
             return Ok(noise);
         }
         let offset = Tensor::from_vec(draw(Purpose::NoiseOffset, b * c), (b, c, 1, 1), &self.device)?;
-        Ok(with_offset(&noise, &offset, self.config.noise_offset)?)
+        Ok(with_offset(&noise, &offset, self.config.noise.noise_offset)?)
     }
 
     fn mask(&self, slice: &Slice) -> Result<Option<Tensor>> {
@@ -90,7 +90,7 @@ impl Feed<'_> {
 
     /// The prompts of a batch, as they are trained.
     pub(crate) fn prompts(&self, slice: &Slice, step: u64) -> Vec<String> {
-        let mut dice = Stream::new(self.config.seed, Purpose::Caption, slice.index);
+        let mut dice = Stream::new(self.config.run.seed, Purpose::Caption, slice.index);
         let at = Moment { epoch: slice.epoch, step, total: self.total_steps };
         let prompt = |&i: &usize| {
             let item = &self.dataset.items[i];
@@ -136,7 +136,7 @@ impl Feed<'_> {
                 states.push(known.clone());
                 continue;
             }
-            let own = self.part()?.encode_ids(&self.ids(prompt)?, Some(self.config.clip_skip))?;
+            let own = self.part()?.encode_ids(&self.ids(prompt)?, Some(self.config.captions.clip_skip))?;
             let new = self.text.combine(vec![own])?.states.detach();
             if self.encoded.len() >= KEPT_PROMPTS {
                 self.encoded.clear();

@@ -29,7 +29,10 @@ mod step;
 
 pub use batches::{Batches, Slice};
 pub use check::check_gradients;
-pub use config::Config;
+pub use config::{
+    CaptionOptions, Config, ImageOptions, LossOptions, LrOptions, NetworkOptions, NoiseOptions, OptimizerOptions,
+    RunOptions, SavingOptions,
+};
 pub use log::LogLine;
 pub use losses::{LOSSES, Prediction, WEIGHTINGS};
 pub use lr_schedules::LR_SCHEDULES;

@@ -31,7 +31,7 @@ pub(crate) struct Facts<'a> {
 
 /// The bytes of a checkpoint.
 pub(crate) fn file(facts: &Facts<'_>, step: u64, epoch: u64, title: &str, entries: &[Entry]) -> Result<Vec<u8>> {
-    let dtype = facts.config.save_dtype;
+    let dtype = facts.config.saving.save_dtype;
     let mut all = training(facts, step, epoch)?;
     let digest = format!("{:x}", Sha256::digest(data(entries, dtype)));
     // Both hashes are of a file that holds the keys so far; sd-scripts, `precalculate_safetensors_hashes`.
@@ -45,20 +45,23 @@ pub(crate) fn file(facts: &Facts<'_>, step: u64, epoch: u64, title: &str, entrie
 
 fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String, String>> {
     let (c, plan) = (facts.config, facts.plan);
-    let row = optimizers::find(&c.optimizer)?;
-    let settings = c.optimizer_settings()?;
+    let row = optimizers::find(&c.optimizer.kind)?;
+    let settings = c.optimizer.settings()?;
     let optimizer = format!(
         "{}(weight_decay={},betas=({}, {}),eps={})",
         row.name, settings.weight_decay, settings.betas.0, settings.betas.1, settings.eps
     );
-    let min_snr = (c.loss_weighting == "min_snr").then_some(c.min_snr_gamma);
+    let min_snr = (c.loss.weighting == "min_snr").then_some(c.loss.min_snr_gamma);
     let curve = c.curve(plan.total_steps);
     let pairs: Vec<(&str, String)> = vec![
         ("session_id", u64::from_str_radix(&facts.fingerprint[..8], 16).unwrap_or_default().to_string()),
-        ("output_name", c.output_name.clone()),
-        ("learning_rate", number(c.learning_rate)),
-        ("unet_lr", if c.train_unet { number(c.learning_rate) } else { "None".into() }),
-        ("text_encoder_lr", if c.train_text_encoder { number(c.text_encoder_lr()) } else { "None".into() }),
+        ("output_name", c.saving.name.clone()),
+        ("learning_rate", number(c.optimizer.learning_rate)),
+        ("unet_lr", if c.network.train_unet { number(c.optimizer.learning_rate) } else { "None".into() }),
+        (
+            "text_encoder_lr",
+            if c.network.train_text_encoder { number(c.optimizer.text_encoder_lr()) } else { "None".into() },
+        ),
         ("num_train_images", plan.images_per_epoch.to_string()),
         ("num_reg_images", "0".into()),
         ("num_batches_per_epoch", plan.batches_per_epoch.to_string()),
@@ -66,45 +69,45 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("epoch", epoch.to_string()),
         ("steps", step.to_string()),
         ("max_train_steps", plan.total_steps.to_string()),
-        ("batch_size_per_device", c.batch_size.to_string()),
-        ("total_batch_size", (c.batch_size as u64 * c.gradient_accumulation).to_string()),
+        ("batch_size_per_device", c.run.batch_size.to_string()),
+        ("total_batch_size", (c.run.batch_size as u64 * c.run.gradient_accumulation).to_string()),
         ("gradient_checkpointing", python(false)),
-        ("gradient_accumulation_steps", c.gradient_accumulation.to_string()),
+        ("gradient_accumulation_steps", c.run.gradient_accumulation.to_string()),
         ("lr_warmup_steps", curve.warmup.to_string()),
-        ("lr_scheduler", c.lr_schedule.clone()),
-        ("network_module", networks::find(&c.network)?.module.into()),
-        ("network_dim", c.rank.to_string()),
-        ("network_alpha", number(c.alpha())),
+        ("lr_scheduler", c.lr.schedule.clone()),
+        ("network_module", networks::find(&c.network.kind)?.module.into()),
+        ("network_dim", c.network.rank.to_string()),
+        ("network_alpha", number(c.network.alpha())),
         ("network_dropout", "None".into()),
-        ("network_args", json!({"targets": c.targets}).to_string()),
+        ("network_args", json!({"targets": c.network.targets}).to_string()),
         ("mixed_precision", "no".into()),
         ("full_fp16", python(false)),
         ("v2", python(false)),
         ("v_parameterization", python(facts.prediction == Prediction::V)),
         ("base_model_version", facts.base_version.into()),
-        ("clip_skip", if c.clip_skip > 1 { c.clip_skip.to_string() } else { "None".into() }),
+        ("clip_skip", if c.captions.clip_skip > 1 { c.captions.clip_skip.to_string() } else { "None".into() }),
         ("max_token_length", "75".into()),
         ("cache_latents", python(true)),
-        ("seed", c.seed.to_string()),
-        ("noise_offset", number(c.noise_offset)),
-        ("training_comment", c.comment.clone()),
+        ("seed", c.run.seed.to_string()),
+        ("noise_offset", number(c.noise.noise_offset)),
+        ("training_comment", c.saving.comment.clone()),
         ("optimizer", optimizer),
-        ("max_grad_norm", number(c.max_grad_norm)),
-        ("caption_dropout_rate", number(c.caption_dropout)),
-        ("caption_tag_dropout_rate", number(c.tag_dropout)),
+        ("max_grad_norm", number(c.optimizer.max_grad_norm)),
+        ("caption_dropout_rate", number(c.captions.caption_dropout)),
+        ("caption_tag_dropout_rate", number(c.captions.tag_dropout)),
         ("min_snr_gamma", min_snr.map_or("None".into(), number)),
-        ("debiased_estimation", python(c.loss_weighting == "debiased")),
-        ("loss_type", c.loss.clone()),
-        ("huber_c", number(c.huber_c)),
-        ("huber_schedule", json!(c.huber_schedule).as_str().unwrap_or_default().into()),
-        ("masked_loss", python(c.masked_loss)),
+        ("debiased_estimation", python(c.loss.weighting == "debiased")),
+        ("loss_type", c.loss.kind.clone()),
+        ("huber_c", number(c.loss.huber_c)),
+        ("huber_schedule", json!(c.loss.huber_schedule).as_str().unwrap_or_default().into()),
+        ("masked_loss", python(c.loss.masked_loss)),
         ("resolution", resolution(plan)),
         ("color_aug", python(false)),
-        ("flip_aug", python(c.flip)),
+        ("flip_aug", python(c.images.flip)),
         ("random_crop", python(false)),
-        ("shuffle_caption", python(c.shuffle_tags)),
-        ("enable_bucket", python(c.buckets)),
-        ("bucket_no_upscale", python(c.bucket_no_upscale)),
+        ("shuffle_caption", python(c.captions.shuffle_tags)),
+        ("enable_bucket", python(c.images.buckets)),
+        ("bucket_no_upscale", python(c.images.bucket_no_upscale)),
         ("keep_tokens", plan.keep_tokens.to_string()),
         ("sd_model_name", facts.base_name.into()),
         ("new_sd_model_hash", facts.base_digest.into()),
@@ -129,11 +132,11 @@ fn modelspec(facts: &Facts<'_>, title: &str, digest: &str) -> BTreeMap<String, S
         ("prediction_type", prediction.into()),
         ("hash_sha256", format!("0x{digest}")),
     ];
-    if !facts.config.comment.is_empty() {
-        pairs.push(("description", facts.config.comment.clone()));
+    if !facts.config.saving.comment.is_empty() {
+        pairs.push(("description", facts.config.saving.comment.clone()));
     }
-    if !facts.config.activation_tags.is_empty() {
-        pairs.push(("trigger_phrase", facts.config.activation_tags.join(", ")));
+    if !facts.config.captions.activation_tags.is_empty() {
+        pairs.push(("trigger_phrase", facts.config.captions.activation_tags.join(", ")));
     }
     pairs.into_iter().map(|(k, v)| (format!("modelspec.{k}"), v)).collect()
 }
@@ -198,7 +201,7 @@ mod tests {
         let mut item = data::Item { id: "a".into(), width: 512, height: 512, repeats: 3, ..data::Item::default() };
         item.annotation.tags = vec![spec::Tag { name: "hat".into(), ..spec::Tag::default() }];
         let dataset = Dataset { items: vec![item], notes: vec![] };
-        let config = Config { activation_tags: vec!["hat".into()], ..Config::default() };
+        let config = Config::default().with(json!({"activation_tags": ["hat"]})).unwrap();
         let plan = plan(&config, &dataset, Needs::default()).unwrap();
         let facts = Facts {
             config: &config,

@@ -76,7 +76,7 @@ pub fn plan(config: &Config, dataset: &Dataset, needs: Needs) -> Result<Plan> {
     }
     check_pictures(config, dataset, &buckets, &mut warnings);
     let steps_per_epoch = batches.steps_per_epoch();
-    let total_steps = config.total_steps(steps_per_epoch).unwrap_or(0);
+    let total_steps = config.run.total_steps(steps_per_epoch).unwrap_or(0);
     check_length(config, images_per_epoch, total_steps, &mut warnings);
     let errors: f64 = batches.assignments.iter().map(|a| a.ar_error.abs()).sum();
     Ok(Plan {
@@ -96,8 +96,8 @@ pub fn plan(config: &Config, dataset: &Dataset, needs: Needs) -> Result<Plan> {
 
 /// The batches of a run.
 pub(crate) fn batches(config: &Config, dataset: &Dataset, needs: Needs) -> Result<Batches> {
-    let resolution = config.resolution.unwrap_or(needs.resolution);
-    let step = config.bucket_step.unwrap_or(needs.step);
+    let resolution = config.images.resolution.unwrap_or(needs.resolution);
+    let step = config.images.bucket_step.unwrap_or(needs.step);
     anyhow::ensure!(
         step > 0 && step.is_multiple_of(needs.step),
         "`bucket_step`: this base needs a multiple of {}, found {step}",
@@ -105,17 +105,17 @@ pub(crate) fn batches(config: &Config, dataset: &Dataset, needs: Needs) -> Resul
     );
     anyhow::ensure!(resolution >= step, "`resolution`: this base needs at least {step} pixels, found {resolution}");
     let round = |n: u32| (n / step).max(1) * step;
-    let edge = if config.buckets { resolution } else { round(resolution) };
+    let edge = if config.images.buckets { resolution } else { round(resolution) };
     let sizes = Buckets::new(BucketConfig {
         resolution: (edge, edge),
-        enabled: config.buckets,
-        min: round(config.bucket_min.unwrap_or(resolution / 2)),
-        max: config.bucket_max.unwrap_or(resolution * 2).next_multiple_of(step),
+        enabled: config.images.buckets,
+        min: round(config.images.bucket_min.unwrap_or(resolution / 2)),
+        max: config.images.bucket_max.unwrap_or(resolution * 2).next_multiple_of(step),
         step,
-        no_upscale: config.bucket_no_upscale,
+        no_upscale: config.images.bucket_no_upscale,
     });
     let sizes = sizes.map_err(anyhow::Error::msg)?;
-    Ok(Batches::new(dataset, &sizes, config.batch_size, config.gradient_accumulation, config.seed))
+    Ok(Batches::new(dataset, &sizes, config.run.batch_size, config.run.gradient_accumulation, config.run.seed))
 }
 
 /// Does a caption consist of sentences, so that it must not be torn apart?
@@ -128,13 +128,13 @@ fn check_captions(config: &Config, dataset: &Dataset, problems: &mut Vec<String>
     let missing: Vec<&str> = dataset.items.iter().filter(|i| !i.has_caption()).map(|i| i.id.as_str()).collect();
     if !missing.is_empty() {
         let text = format!("{} of {} images have no caption: {}", missing.len(), dataset.items.len(), some(&missing));
-        if config.allow_missing_captions {
+        if config.captions.allow_missing_captions {
             warnings.push(text);
         } else {
             problems.push(format!("{text}; caption them, remove them, or set `allow_missing_captions`"));
         }
     }
-    let tags = &config.activation_tags;
+    let tags = &config.captions.activation_tags;
     let starts = |item: &Item| {
         let caption = item.caption();
         if is_sentences(item) {
@@ -154,8 +154,8 @@ fn check_captions(config: &Config, dataset: &Dataset, problems: &mut Vec<String>
         ));
     }
     let common = common_start(dataset);
-    let keep = config.keep_tokens.unwrap_or(if tags.is_empty() { common } else { tags.len() });
-    if config.shuffle_tags && tags.is_empty() && keep < common && config.keep_tokens.is_some() {
+    let keep = config.captions.keep_tokens.unwrap_or(if tags.is_empty() { common } else { tags.len() });
+    if config.captions.shuffle_tags && tags.is_empty() && keep < common && config.captions.keep_tokens.is_some() {
         warnings.push(format!(
             "all captions start with the same {common} tags, but `keep_tokens` is {keep}: shuffling will move them"
         ));
@@ -182,10 +182,10 @@ fn check_pictures(config: &Config, dataset: &Dataset, buckets: &[PlannedBucket],
     if enlarged > 0 {
         warnings.push(format!("{enlarged} images are smaller than they are trained at, and will be enlarged"));
     }
-    for b in buckets.iter().filter(|b| b.shown < config.batch_size && buckets.len() > 1) {
+    for b in buckets.iter().filter(|b| b.shown < config.run.batch_size && buckets.len() > 1) {
         warnings.push(format!(
             "bucket {}×{} has {} images for batches of {}",
-            b.width, b.height, b.shown, config.batch_size
+            b.width, b.height, b.shown, config.run.batch_size
         ));
     }
     match dataset.items.len() {
@@ -195,17 +195,17 @@ fn check_pictures(config: &Config, dataset: &Dataset, buckets: &[PlannedBucket],
         _ => {}
     }
     let sided = |tags: &[spec::Tag]| tags.iter().any(|t| t.name.contains("left") || t.name.contains("right"));
-    if config.flip && dataset.items.iter().any(|i| sided(&i.annotation.tags)) {
+    if config.images.flip && dataset.items.iter().any(|i| sided(&i.annotation.tags)) {
         warnings.push("`flip` is on, but some tags speak of left or right".into());
     }
 }
 
 fn check_length(config: &Config, shown: usize, total: u64, warnings: &mut Vec<String>) {
-    let uses = total * config.batch_size as u64 * config.gradient_accumulation / (shown as u64).max(1);
+    let uses = total * config.run.batch_size as u64 * config.run.gradient_accumulation / (shown as u64).max(1);
     if total > 0 && uses > 400 {
         warnings.push(format!("every image will be shown about {uses} times; the network may only repeat them"));
     }
-    if let Some(every) = config.save_every_steps
+    if let Some(every) = config.saving.save_every_steps
         && total > 0
         && every > total
     {
@@ -226,7 +226,7 @@ fn table(config: &Config, dataset: &Dataset, batches: &Batches) -> Vec<PlannedBu
             height: *height,
             images: unique.len(),
             shown: items.len(),
-            batches: items.len().div_ceil(config.batch_size),
+            batches: items.len().div_ceil(config.run.batch_size),
             enlarged: unique.iter().filter(small).count(),
         }
     };
@@ -242,6 +242,7 @@ fn some(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use spec::{Annotation, Tag};
 
     fn item(id: &str, caption: &str) -> Item {
@@ -259,7 +260,7 @@ mod tests {
     fn counts_what_will_really_be_done() {
         let mut dataset = set(&["ohwx, a", "ohwx, b", "ohwx, c"]);
         dataset.items[2].width = 256;
-        let config = Config { epochs: Some(4), ..Config::default() };
+        let config = Config::default().with(json!({"epochs": 4})).unwrap();
         let plan = plan(&config, &dataset, Needs::default()).unwrap();
         assert_eq!((plan.batches_per_epoch, plan.total_steps, plan.epochs), (2, 8, 4));
         assert_eq!(plan.keep_tokens, 1);
@@ -271,14 +272,14 @@ mod tests {
         let dataset = set(&["a", "", "b"]);
         let found = plan(&Config::default(), &dataset, Needs::default()).unwrap();
         assert!(found.problems[0].contains("1.png") && found.problems[0].contains("allow_missing_captions"));
-        let config = Config { allow_missing_captions: true, ..Config::default() };
+        let config = Config::default().with(json!({"allow_missing_captions": true})).unwrap();
         let found = plan(&config, &dataset, Needs::default()).unwrap();
         assert!(found.problems.is_empty() && found.warnings.iter().any(|w| w.contains("1.png")));
     }
 
     #[test]
     fn a_caption_without_the_activation_tag_names_the_file() {
-        let config = Config { activation_tags: vec!["ohwx".into()], ..Config::default() };
+        let config = Config::default().with(json!({"activation_tags": ["ohwx"]})).unwrap();
         let found = plan(&config, &set(&["ohwx, a", "b, ohwx"]), Needs::default()).unwrap();
         assert!(found.problems[0].contains("1.png") && !found.problems[0].contains("0.png"), "{:?}", found.problems);
     }
@@ -288,7 +289,7 @@ mod tests {
         let needs = Needs { resolution: 96, step: 32 };
         let found = plan(&Config::default(), &set(&["a", "b"]), needs).unwrap();
         assert_eq!((found.buckets[0].width, found.buckets[0].height), (96, 96));
-        let config = Config { bucket_step: Some(8), ..Config::default() };
+        let config = Config::default().with(json!({"bucket_step": 8})).unwrap();
         assert!(plan(&config, &set(&["a"]), needs).is_err_and(|e| e.to_string().contains("multiple of 32")));
     }
 }

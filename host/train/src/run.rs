@@ -15,6 +15,7 @@ use crate::{Config, lr_schedules};
 use anyhow::{Context, Result, bail, ensure};
 use data::{Dataset, Store};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -168,8 +169,8 @@ impl<'a> Run<'a> {
                 param.publish()?;
             }
             let lengths: Vec<usize> = trainer.trained.params.iter().map(|p| p.values.len()).collect();
-            let row = crate::optimizers::find(&self.config.optimizer)?;
-            trainer.optimizer = (row.build)(self.config.optimizer_settings()?, &lengths);
+            let row = crate::optimizers::find(&self.config.optimizer.kind)?;
+            trainer.optimizer = (row.build)(self.config.optimizer.settings()?, &lengths);
             return Ok(());
         }
         hooks.note(&format!("going on after step {} of {}", at.step, self.plan.total_steps));
@@ -191,7 +192,7 @@ impl<'a> Run<'a> {
                 let first = first.first().context("the first step has no images")?;
                 check_gradients(trainer, &feed.batch(first, 0)?)?;
             }
-            let schedule = lr_schedules::find(&self.config.lr_schedule)?;
+            let schedule = lr_schedules::find(&self.config.lr.schedule)?;
             let curve = self.config.curve(total);
             while self.at.step < total {
                 if hooks.cancelled() {
@@ -205,7 +206,7 @@ impl<'a> Run<'a> {
                 let epoch = line.epoch;
                 log.add(line)?;
                 let saved = self.checkpoint(trainer, epoch)?;
-                if saved || self.at.step.is_multiple_of(self.config.state_every) {
+                if saved || self.at.step.is_multiple_of(self.config.saving.state_every) {
                     self.save_state(trainer)?;
                 }
             }
@@ -258,8 +259,10 @@ impl<'a> Run<'a> {
                 self.advice()
             );
         }
-        let lrs =
-            Lrs { text_encoder: self.config.text_encoder_lr() * factor, unet: self.config.learning_rate * factor };
+        let lrs = Lrs {
+            text_encoder: self.config.optimizer.text_encoder_lr() * factor,
+            unet: self.config.optimizer.learning_rate * factor,
+        };
         let grad_norm = trainer.update(lrs)?;
         self.at.step = step + 1;
         Ok(LogLine {
@@ -268,7 +271,7 @@ impl<'a> Run<'a> {
             loss,
             smooth: smooth.add(loss),
             lr: lrs.unet,
-            text_encoder_lr: self.config.train_text_encoder.then_some(lrs.text_encoder),
+            text_encoder_lr: self.config.network.train_text_encoder.then_some(lrs.text_encoder),
             grad_norm,
             seconds: start.elapsed().as_secs_f64(),
             images: self.images(&slices),
@@ -297,15 +300,15 @@ impl<'a> Run<'a> {
             digest: &self.base.digest,
             device: &device,
             store: self.place.cache,
-            masked: self.config.masked_loss,
-            mirror: self.config.flip,
+            masked: self.config.loss.masked_loss,
+            mirror: self.config.images.flip,
         };
         let latents = encoder.all(self.dataset, &self.batches, &mut |done, total| {
             hooks.caching(done, total);
             if hooks.cancelled() { bail!(Cancelled { step: self.at.step }) } else { Ok(()) }
         })?;
         let last = trainer.objective.noise.len() as u32;
-        let timesteps = (self.config.min_timestep, self.config.max_timestep.unwrap_or(last));
+        let timesteps = (self.config.noise.min_timestep, self.config.noise.max_timestep.unwrap_or(last));
         ensure!(
             timesteps.0 < timesteps.1 && timesteps.1 <= last,
             "`min_timestep` and `max_timestep`: expected a range within 0 to {last}, found {} to {}",
@@ -317,7 +320,7 @@ impl<'a> Run<'a> {
             dataset: self.dataset,
             latents,
             text: &self.base.text,
-            captions: self.config.captions(self.plan.keep_tokens),
+            captions: self.config.captions.pipeline(self.plan.keep_tokens),
             total_steps: self.plan.total_steps,
             timesteps,
             device,
@@ -330,15 +333,15 @@ impl<'a> Run<'a> {
         let (step, c) = (self.at.step, self.config);
         let is_last = step == self.plan.total_steps;
         let of_epoch = step.is_multiple_of(self.plan.steps_per_epoch)
-            && c.save_every_epochs.is_some_and(|n| epoch.is_multiple_of(n));
-        let of_step = c.save_every_steps.is_some_and(|n| step.is_multiple_of(n));
+            && c.saving.save_every_epochs.is_some_and(|n| epoch.is_multiple_of(n));
+        let of_step = c.saving.save_every_steps.is_some_and(|n| step.is_multiple_of(n));
         // Names as sd-scripts writes them.
         let stem = if is_last {
-            c.output_name.clone()
+            c.saving.name.clone()
         } else if of_step {
-            format!("{}-step{step:08}", c.output_name)
+            format!("{}-step{step:08}", c.saving.name)
         } else if of_epoch {
-            format!("{}-{epoch:06}", c.output_name)
+            format!("{}-{epoch:06}", c.saving.name)
         } else {
             return Ok(false);
         };
@@ -364,7 +367,7 @@ impl<'a> Run<'a> {
 
     /// Takes checkpoints out of the list that are too many; their files go once the state is saved.
     fn retire(&mut self) {
-        let Some(keep) = self.config.keep_checkpoints else { return };
+        let Some(keep) = self.config.saving.keep_checkpoints else { return };
         let list = &mut self.at.checkpoints;
         let before_last = list.iter().filter(|c| !c.is_last).count();
         let gone: Vec<_> = list.drain(..before_last.saturating_sub(keep)).collect();
@@ -384,7 +387,7 @@ impl<'a> Run<'a> {
 
 /// Identity of a run: what its result depends on. How often the state is saved is no part of it.
 fn fingerprint(config: &Config, base: &Base, dataset: &Dataset) -> Result<String> {
-    let config = &Config { state_every: 1, ..config.clone() };
+    let config = &config.with(json!({"state_every": 1}))?;
     let mut hash = Sha256::new();
     for part in [&serde_json::to_string(config)?, &base.digest, &dataset.digest()] {
         hash.update((part.len() as u64).to_le_bytes());

@@ -87,9 +87,9 @@ impl Base {
 /// The network that a configuration asks for, applied to the base.
 pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     config.check()?;
-    let row = networks::find(&config.network)?;
-    let shape = Shape { rank: config.rank, alpha: config.alpha() };
-    let mut dice = TorchCpu::new(config.seed);
+    let row = networks::find(&config.network.kind)?;
+    let shape = Shape { rank: config.network.rank, alpha: config.network.alpha() };
+    let mut dice = TorchCpu::new(config.run.seed);
     let mut trained = Trained::default();
     // sd-scripts' order, so that the same seed starts from the same weights.
     let mut attach = |targets: Vec<Target>, part: Part| -> Result<HashMap<String, Arc<dyn Adapter>>> {
@@ -103,39 +103,39 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
         Ok(adapters)
     };
     let mut text = base.text.clone();
-    if config.train_text_encoder {
+    if config.network.train_text_encoder {
         for (i, part) in base.text.parts().iter().enumerate() {
-            let targets = part.targets().into_iter().filter(|t| config.targets.text(&t.path));
+            let targets = part.targets().into_iter().filter(|t| config.network.targets.text(&t.path));
             // Layers that the states skip would never get a gradient.
-            let used = part.layers().saturating_sub(config.clip_skip - 1);
+            let used = part.layers().saturating_sub(config.captions.clip_skip - 1);
             let skipped: Vec<String> = (used..part.layers()).map(|i| format!(".layers.{i}.")).collect();
             let targets = targets.filter(|t| !skipped.iter().any(|s| t.path.contains(s.as_str()))).collect();
             text = text.with_part(i, part.with_adapters(&attach(targets, Part::TextEncoder)?)?);
         }
     }
     let mut network = base.network.clone();
-    if config.train_unet {
-        let targets = base.network.targets().into_iter().filter(|t| config.targets.unet(&t.path)).collect();
+    if config.network.train_unet {
+        let targets = base.network.targets().into_iter().filter(|t| config.network.targets.unet(&t.path)).collect();
         network = network.with_adapters(&attach(targets, Part::Unet)?)?;
     }
     ensure!(!trained.params.is_empty(), "the base has no layers that `targets` asks for");
     let lengths: Vec<usize> = trained.params.iter().map(|p| p.values.len()).collect();
-    let optimizer = (optimizers::find(&config.optimizer)?.build)(config.optimizer_settings()?, &lengths);
+    let optimizer = (optimizers::find(&config.optimizer.kind)?.build)(config.optimizer.settings()?, &lengths);
     let mut trainer = Trainer::new(network, text, trained, optimizer, objective(config, base)?);
-    trainer.max_grad_norm = config.max_grad_norm;
-    trainer.accumulation = config.gradient_accumulation;
-    trainer.clip_skip = config.clip_skip;
+    trainer.max_grad_norm = config.optimizer.max_grad_norm;
+    trainer.accumulation = config.run.gradient_accumulation;
+    trainer.clip_skip = config.captions.clip_skip;
     Ok(trainer)
 }
 
 fn objective(config: &Config, base: &Base) -> Result<Objective> {
     Ok(Objective {
         noise: NoiseSchedule::new(base.betas),
-        prediction: config.prediction.unwrap_or(base.prediction),
-        loss: losses::find(&config.loss)?,
-        huber_c: config.huber_c,
-        huber_schedule: config.huber_schedule,
-        weighting: losses::find_weighting(&config.loss_weighting)?,
-        min_snr_gamma: config.min_snr_gamma,
+        prediction: config.noise.prediction.unwrap_or(base.prediction),
+        loss: losses::find(&config.loss.kind)?,
+        huber_c: config.loss.huber_c,
+        huber_schedule: config.loss.huber_schedule,
+        weighting: losses::find_weighting(&config.loss.weighting)?,
+        min_snr_gamma: config.loss.min_snr_gamma,
     })
 }

@@ -50,14 +50,13 @@ impl TypedNode for DatasetReport {
     }
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
-        let config = train::Config {
-            resolution: Some(self.resolution),
-            batch_size: self.batch_size as usize,
-            steps: (self.steps > 0).then_some(self.steps),
-            epochs: (self.steps == 0).then_some(self.epochs),
-            activation_tags: data::captions::split(&self.activation),
-            ..train::Config::default()
-        };
+        let config = train::Config::default().with(serde_json::json!({
+            "resolution": self.resolution,
+            "batch_size": self.batch_size,
+            "steps": (self.steps > 0).then_some(self.steps),
+            "epochs": (self.steps == 0).then_some(self.epochs),
+            "activation_tags": data::captions::split(&self.activation),
+        }))?;
         let needs = train::Needs { resolution: self.resolution, step: self.bucket_step };
         let plan = train::plan(&config, &self.dataset, needs)?;
         let summary = DatasetSummary {

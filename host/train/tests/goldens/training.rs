@@ -2,6 +2,7 @@
 
 use crate::reference::{Tensors, off, path};
 use candle_core::{DType, Device, Tensor};
+use serde_json::json;
 use std::collections::BTreeMap;
 use train::diffusion::with_offset;
 use train::{Base, Batch, Config, Lrs, Prediction, Text, Trainer, lr_schedules};
@@ -21,10 +22,10 @@ const VARIANTS: &[Variant] = &[
     Variant {
         name: "minsnr_offset_restarts",
         change: |c| {
-            c.loss_weighting = "min_snr".into();
-            c.lr_schedule = "cosine_with_restarts".into();
-            c.lr_cycles = 3;
-            c.lr_warmup = 2.0;
+            c.loss.weighting = "min_snr".into();
+            c.lr.schedule = "cosine_with_restarts".into();
+            c.lr.cycles = 3;
+            c.lr.warmup = 2.0;
         },
         noise_offset: 0.05,
         ..PLAIN
@@ -32,22 +33,27 @@ const VARIANTS: &[Variant] = &[
     Variant {
         name: "no_clip_wd",
         change: |c| {
-            c.weight_decay = Some(0.1);
-            c.max_grad_norm = 0.0;
+            c.optimizer.weight_decay = Some(0.1);
+            c.optimizer.max_grad_norm = 0.0;
         },
         ..PLAIN
     },
-    Variant { name: "train_te", change: |c| c.train_text_encoder = true, ..PLAIN },
+    Variant { name: "train_te", change: |c| c.network.train_text_encoder = true, ..PLAIN },
     Variant {
         name: "vpred",
         change: |c| {
-            c.prediction = Some(Prediction::V);
-            c.loss_weighting = "min_snr".into();
+            c.noise.prediction = Some(Prediction::V);
+            c.loss.weighting = "min_snr".into();
         },
         ..PLAIN
     },
-    Variant { name: "accum2_debias", change: |c| c.loss_weighting = "debiased".into(), ..PLAIN },
-    Variant { name: "masked_huber_weighted", change: |c| c.loss = "huber".into(), masked_and_weighted: true, ..PLAIN },
+    Variant { name: "accum2_debias", change: |c| c.loss.weighting = "debiased".into(), ..PLAIN },
+    Variant {
+        name: "masked_huber_weighted",
+        change: |c| c.loss.kind = "huber".into(),
+        masked_and_weighted: true,
+        ..PLAIN
+    },
 ];
 
 /// Candle goes backward by recursion.
@@ -71,16 +77,7 @@ fn case(variant: &Variant) -> Case {
     let (rates, losses) = (wanted.floats("lr"), wanted.floats("loss"));
     let groups = wanted.shape("lr")[1];
     let unet_rates = rates.iter().skip(groups - 1).step_by(groups);
-    let mut config = Config {
-        rank: init.header("ss_network_dim").as_u64().unwrap() as usize,
-        alpha: init.header("ss_network_alpha").as_f64(),
-        learning_rate: unet_rates.copied().fold(0.0, f64::max),
-        loss_weighting: "none".into(),
-        lr_schedule: "constant".into(),
-        lr_warmup: 0.0,
-        gradient_accumulation: (losses.len() / wanted.shape("lr")[0]) as u64,
-        ..Config::default()
-    };
+    let mut config = Config::default().with(json!({"rank": init.header("ss_network_dim").as_u64().unwrap() as usize, "alpha": init.header("ss_network_alpha").as_f64(), "learning_rate": unet_rates.copied().fold(0.0, f64::max), "loss_weighting": "none", "lr_schedule": "constant", "lr_warmup": 0.0, "gradient_accumulation": (losses.len() / wanted.shape("lr")[0]) as u64})).unwrap();
     (variant.change)(&mut config);
     let mut trainer = train::trainer(&config, &base).unwrap();
     let names: Vec<String> = trainer.trained.params.iter().map(|p| p.name.clone()).collect();
@@ -106,7 +103,7 @@ impl Case {
         if variant.noise_offset > 0.0 {
             noise = with_offset(&noise, &whole("offset_noise").get(step).unwrap(), variant.noise_offset).unwrap();
         }
-        let text = if self.config.train_text_encoder {
+        let text = if self.config.network.train_text_encoder {
             let (ids, n) = (d.integers("input_ids"), d.shape("input_ids")[1]);
             let ids: Vec<u32> = order.iter().flat_map(|&i| &ids[i * n..(i + 1) * n]).map(|&id| id as u32).collect();
             Text::Ids(Tensor::from_vec(ids, (size, n), &Device::Cpu).unwrap())
@@ -135,9 +132,9 @@ fn check(variant: &Variant) {
     let (losses, per_sample) = (case.wanted.floats("loss"), case.wanted.floats("per_sample"));
     let (norms, rates) = (case.wanted.floats("grad_norm"), case.wanted.floats("lr"));
     let groups = case.wanted.shape("lr")[1];
-    let schedule = lr_schedules::find(&case.config.lr_schedule).unwrap();
+    let schedule = lr_schedules::find(&case.config.lr.schedule).unwrap();
     let curve = case.config.curve(norms.len() as u64);
-    let accumulation = case.config.gradient_accumulation as usize;
+    let accumulation = case.config.run.gradient_accumulation as usize;
     for (step, wanted) in losses.iter().enumerate() {
         let batch = case.batch(variant, step);
         let found = case.trainer.accumulate(&batch).unwrap();
@@ -149,7 +146,7 @@ fn check(variant: &Variant) {
             continue;
         }
         let update = step / accumulation;
-        let lr = case.config.learning_rate * schedule.at(&curve, update as u64);
+        let lr = case.config.optimizer.learning_rate * schedule.at(&curve, update as u64);
         let wanted = &rates[update * groups..(update + 1) * groups];
         assert!((lr - wanted[groups - 1]).abs() < 1e-12, "{name} step {step}: lr {lr} {wanted:?}");
         let norm = case.trainer.update(Lrs { text_encoder: wanted[0], unet: lr }).unwrap();
@@ -240,7 +237,7 @@ fn every_gradient_of_the_first_step_equals_torch() {
 #[test]
 fn every_trained_tensor_gets_a_gradient() {
     with_large_stack(|| {
-        let variant = Variant { change: |c| c.train_text_encoder = true, ..PLAIN };
+        let variant = Variant { change: |c| c.network.train_text_encoder = true, ..PLAIN };
         let mut case = case(&variant);
         let before: Vec<Vec<f32>> = case.trainer.trained.params.iter().map(|p| p.values.clone()).collect();
         let batch = case.batch(&variant, 0);
