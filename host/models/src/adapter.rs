@@ -1,17 +1,14 @@
 //! What training and LoRA files add to a network's layers.
 
 use crate::error::{Error, Result};
+use crate::layers::Beneath;
 use candle_core::Tensor;
 
 /// Something added to one layer of a network.
-///
-/// Convolutions hand over their images channels-last: `x` is (b, h, w, in), and `base_out` (b, h', w', out); linear
-/// layers (…, in) and (…, out).
 pub trait Adapter: Send + Sync {
-    /// The layer's new output, from its input and what it would give by itself. Not called if [`Adapter::as_lora`] gives
-    /// something.
-    fn apply(&self, x: &Tensor, base_out: Tensor) -> Result<Tensor> {
-        let _ = (x, base_out);
+    /// The layer's new output. Not called while [`Adapter::as_lora`] gives something.
+    fn apply(&self, layer: &Beneath<'_>) -> Result<Tensor> {
+        let _ = layer;
         Err(Error::Unsupported("this adapter defines neither `apply` nor `as_lora`".into()))
     }
 

@@ -3,7 +3,7 @@
 
 use crate::adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
 use crate::error::{Error, Result};
-use crate::ops::{self, Frozen, Window};
+use crate::ops::{self, Frozen, Source, Window};
 use crate::patch::{Beside, Deltas, How, Merged, Patched};
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
@@ -70,32 +70,30 @@ impl Layer {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut beside = self.beside.iter();
-        let mut y = match (self.beside.first().and_then(Added::as_lora), self.frozen.kernel()) {
-            // A 1×1 kernel reads one pixel, so that the fused form holds for it.
-            (Some(lora), (1, 1)) if self.window == Window::new(1, 0) => {
-                beside.next();
-                // What is added may lie elsewhere: files are read to the CPU, and training keeps its parameters there.
-                let (down, up) = (lora.down.to_device(x.device())?, lora.up.to_device(x.device())?);
-                ops::linear_lora(x, &self.frozen, &down, &up, lora.scale)?
-            }
-            _ => self.through(x, &self.frozen)?,
-        };
-        for added in beside {
-            y = match (added.as_lora(), added) {
-                (Some(lora), _) => self.add_lora(x, y, lora)?,
-                (None, Added::Adapter(adapter)) => adapter.apply(x, y)?,
-                (None, Added::Patch(Beside { patched, delta: Some(delta) })) => {
-                    (y + (self.through(x, delta)? * patched.strength)?)?
-                }
-                (None, Added::Patch(_)) => y,
-            };
-        }
-        Ok(y)
+        self.with(x, &self.beside)
     }
 
-    fn add_lora(&self, x: &Tensor, y: Tensor, lora: LoraRef<'_>) -> Result<Tensor> {
+    /// The layer with some of what has been added to it.
+    fn with(&self, x: &Tensor, beside: &[Added]) -> Result<Tensor> {
+        let Some((last, before)) = beside.split_last() else { return self.through(x, &self.frozen) };
+        match (last.as_lora(), last) {
+            (Some(lora), _) => self.with_lora(x, before, lora),
+            (None, Added::Adapter(adapter)) => adapter.apply(&Beneath { layer: self, before, x }),
+            (None, Added::Patch(Beside { patched, delta: Some(delta) })) => {
+                Ok((self.with(x, before)? + (self.through(x, delta)? * patched.strength)?)?)
+            }
+            (None, Added::Patch(_)) => self.with(x, before),
+        }
+    }
+
+    fn with_lora(&self, x: &Tensor, before: &[Added], lora: LoraRef<'_>) -> Result<Tensor> {
+        // What is added may lie elsewhere: files are read to the CPU, and training keeps its parameters there.
         let (down, up) = (lora.down.to_device(x.device())?, lora.up.to_device(x.device())?);
+        // A 1×1 kernel reads one pixel, so that the fused form holds for it.
+        if before.is_empty() && self.frozen.kernel() == (1, 1) && self.window == Window::new(1, 0) {
+            return Ok(ops::linear_lora(x, &self.frozen, &down, &up, lora.scale)?);
+        }
+        let y = self.with(x, before)?;
         let through = match self.kind {
             TargetKind::Linear { .. } => ops::linear(x, &matrix(&down)?, None)?,
             TargetKind::Conv { .. } => ops::conv2d(x, &down, None, self.window)?,
@@ -108,6 +106,23 @@ impl Layer {
             TargetKind::Linear { .. } => ops::linear_frozen(x, frozen)?,
             TargetKind::Conv { .. } => ops::conv2d_frozen(x, frozen, self.window)?,
         })
+    }
+
+    /// The weight with the patches among these, f32 on the CPU, of its own shape.
+    fn weight(&self, beside: &[Added]) -> Result<Tensor> {
+        Ok(Merged::new(self.frozen.source().clone(), Vec::new(), self.patches(beside)?).tensor()?)
+    }
+
+    /// These as patches, which they are where nothing is in training yet.
+    fn patches(&self, beside: &[Added]) -> Result<Vec<Patched>> {
+        let patch = |added: &Added| match added {
+            Added::Patch(beside) => Ok(beside.patched.clone()),
+            Added::Adapter(_) => {
+                let what = format!("the weight of `{}` is asked for, which has a network in training already", self.path);
+                Err(Error::Unsupported(what))
+            }
+        };
+        beside.iter().map(patch).collect()
     }
 
     fn patch(&mut self, patches: &[Patched], how: How) -> Result<()> {
@@ -140,6 +155,68 @@ impl Layer {
             }
         }
         Ok(())
+    }
+}
+
+/// A layer with what had been added to it before an adapter, as that adapter sees it. Convolutions have their images
+/// channels-last: an input (b, h, w, in) and an output (b, h', w', out); linear layers (…, in) and (…, out).
+pub struct Beneath<'a> {
+    layer: &'a Layer,
+    before: &'a [Added],
+    x: &'a Tensor,
+}
+
+impl Beneath<'_> {
+    /// The layer's input.
+    pub fn input(&self) -> &Tensor {
+        self.x
+    }
+
+    /// What the layer gives for its input.
+    pub fn output(&self) -> Result<Tensor> {
+        self.layer.with(self.x, self.before)
+    }
+
+    /// [`Beneath::output`] with two matrices beside the layer, in one operation where there is one.
+    pub fn with_lora(&self, lora: LoraRef<'_>) -> Result<Tensor> {
+        self.layer.with_lora(self.x, self.before, lora)
+    }
+
+    /// An input of the layer's kind through another weight: (n, m) for a linear layer, (n, m, k, k) for a convolution,
+    /// which keeps its stride and padding. The weight may be trained.
+    pub fn through(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let weight = weight.to_device(x.device())?;
+        Ok(match self.layer.kind {
+            TargetKind::Linear { .. } => ops::linear(x, &matrix(&weight)?, None)?,
+            TargetKind::Conv { .. } => ops::conv2d(x, &weight, None, self.layer.window)?,
+        })
+    }
+
+    /// The products of each of `rows` (r, in) or (r, in, k, k), which may be trained, with each row of the layer's weight:
+    /// (r, out).
+    pub fn products(&self, rows: &Tensor) -> Result<Tensor> {
+        let plain = Layer {
+            frozen: Arc::new(self.layer.frozen.with_bias(None)?),
+            // A kernel that stands on an image of its own size gives one pixel.
+            window: Window::new(1, 0),
+            ..self.layer.clone()
+        };
+        let rows = rows.to_device(self.x.device())?;
+        self.layer.patches(self.before)?;
+        match self.layer.kind {
+            TargetKind::Linear { .. } => plain.with(&rows, self.before),
+            TargetKind::Conv { .. } => {
+                // (r, in, k, k) → (r, k, k, in) → (r, 1, 1, out)
+                let images = rows.permute((0, 2, 3, 1))?.contiguous()?;
+                Ok(plain.with(&images, self.before)?.flatten_from(1)?)
+            }
+        }
+    }
+
+    /// The layer's bias (out,), beside its input.
+    pub fn bias(&self) -> Result<Option<Tensor>> {
+        let bias = self.layer.frozen.bias();
+        Ok(bias.map(|bias| Tensor::new(bias, self.x.device())).transpose()?)
     }
 }
 
@@ -233,6 +310,14 @@ impl Layers {
             bias: !norm.bias.is_empty(),
         };
         self.norms.iter().map(target).collect()
+    }
+
+    /// The weight of a layer with its patches, f32 on the CPU, (out, in) or (out, in, k, k).
+    pub(crate) fn weight(&self, path: &str) -> Result<Tensor> {
+        match self.layers.iter().find(|layer| *layer.path == *path) {
+            Some(layer) => layer.weight(&layer.beside),
+            None => Err(self.unknown([path.to_owned()].iter(), false)),
+        }
     }
 
     /// The same layers, some with one more adapter.
@@ -380,6 +465,39 @@ mod tests {
             let mixed = base.with_patches(&on("layer", all[..2].to_vec()), How::Unmerged)?;
             let mixed = mixed.with_patches(&on("layer", all[2..].to_vec()), How::Merge)?;
             close(&mixed.run(LayerId(0), &x)?, &want, 2e-5)?;
+        }
+        Ok(())
+    }
+
+    /// The layer's own output, computed through what an adapter is shown of it.
+    struct Seen;
+
+    impl Adapter for Seen {
+        fn apply(&self, layer: &Beneath<'_>) -> Result<Tensor> {
+            let x = layer.input();
+            let whole = layer.layer.weight(layer.before)?;
+            let y = layer.through(x, &whole)?.broadcast_add(&layer.bias()?.unwrap())?;
+            close(&y, &layer.output()?, 2e-5)?;
+            let rows = layer.products(&whole)?;
+            let flat = whole.flatten_from(1)?;
+            close(&rows, &flat.matmul(&flat.t()?)?, 2e-5)?;
+            Ok(y)
+        }
+    }
+
+    #[test]
+    fn an_adapter_is_shown_the_layer_with_its_patches() -> Result<()> {
+        for shape in [vec![6, 5], vec![6, 5, 3, 3]] {
+            let (w, b) = (random(shape.clone(), 1)?, random(6, 2)?);
+            let x = random(if shape.len() == 2 { vec![2, 7, 5] } else { vec![1, 4, 4, 5] }, 3)?;
+            let patches = vec![patched(Square::new(0.3, None), 0.5)];
+            let base = network(&w, Some(&b))?.with_patches(&on("layer", patches), How::Unmerged)?;
+            let seen: Arc<dyn Adapter> = Arc::new(Seen);
+            let one = base.with_adapters(&HashMap::from([("layer".to_owned(), seen.clone())]))?;
+            close(&one.run(LayerId(0), &x)?, &base.run(LayerId(0), &x)?, 2e-5)?;
+            // Beside a network in training the weight is no tensor any more.
+            let two = one.with_adapters(&HashMap::from([("layer".to_owned(), seen)]))?;
+            assert!(two.run(LayerId(0), &x).is_err() && two.weight("layer").is_err() && base.weight("lager").is_err());
         }
         Ok(())
     }

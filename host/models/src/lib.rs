@@ -41,6 +41,7 @@ pub use family::{Betas, FAMILIES, Family, NetworkRow, Noise, Prediction, TextRow
 pub use flux::{DEFAULT_GUIDANCE, Flux, FluxCondition, FluxConfig};
 pub use interpolate::{INTERPOLATIONS, Interpolation, interpolation};
 pub use latent::Latent;
+pub use layers::Beneath;
 pub use load::{Loaded, LoadedNetwork, LoadedTexts, LoadedVae, Options, Seen};
 pub use load::{load, load_network, load_texts, load_vae, look_at};
 pub use load::{load_network_with, load_texts_with, load_vae_with, load_with};

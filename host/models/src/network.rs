@@ -69,6 +69,9 @@ pub(crate) trait Denoise: Send + Sync {
 
     fn targets(&self) -> Vec<Target>;
 
+    /// As [`Network::weight`].
+    fn weight(&self, path: &str) -> Result<Tensor>;
+
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network>;
 
     fn norm_targets(&self) -> Vec<NormTarget>;
@@ -148,6 +151,12 @@ impl Network {
     /// The layers that can get an adapter, in the network's order.
     pub fn targets(&self) -> Vec<Target> {
         self.0.targets()
+    }
+
+    /// The weight of one of [`Network::targets`] by its path, with the patches it has: f32 on the CPU, (out, in) or
+    /// (out, in, k, k).
+    pub fn weight(&self, path: &str) -> Result<Tensor> {
+        self.0.weight(path)
     }
 
     /// The same network with an adapter at each of these module paths, behind those it has. A path without a layer is an

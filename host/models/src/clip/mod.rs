@@ -247,6 +247,10 @@ impl Encode for TextEncoder {
         self.layers.targets(kohya)
     }
 
+    fn weight(&self, path: &str) -> Result<Tensor> {
+        self.layers.weight(path)
+    }
+
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Arc<dyn Encode>> {
         Ok(Arc::new(TextEncoder { layers: self.layers.with_adapters(adapters)?, ..self.clone() }))
     }

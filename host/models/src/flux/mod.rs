@@ -208,6 +208,10 @@ impl Denoise for Flux {
         Flux::targets(self)
     }
 
+    fn weight(&self, path: &str) -> Result<Tensor> {
+        self.layers.weight(path)
+    }
+
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
         Flux::with_adapters(self, adapters).map(Network::new)
     }

@@ -163,6 +163,11 @@ impl T5Encoder {
         self.layers.targets(KOHYA_PREFIX)
     }
 
+    /// As [`crate::Network::weight`].
+    pub(crate) fn weight_of(&self, path: &str) -> Result<Tensor> {
+        self.layers.weight(path)
+    }
+
     /// As [`crate::UNet::with_adapters`].
     pub fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<T5Encoder> {
         Ok(T5Encoder { layers: self.layers.with_adapters(adapters)?, ..self.clone() })

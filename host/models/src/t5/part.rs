@@ -160,6 +160,10 @@ impl Encode for T5Encoder {
         T5Encoder::targets(self)
     }
 
+    fn weight(&self, path: &str) -> Result<Tensor> {
+        self.weight_of(path)
+    }
+
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Arc<dyn Encode>> {
         Ok(Arc::new(T5Encoder::with_adapters(self, adapters)?))
     }

@@ -89,6 +89,9 @@ pub(crate) trait Encode: Send + Sync {
     /// The layers that can get an adapter; `kohya` stands in front of their names in kohya's files.
     fn targets(&self, kohya: &str) -> Vec<Target>;
 
+    /// As [`crate::Network::weight`].
+    fn weight(&self, path: &str) -> Result<Tensor>;
+
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Arc<dyn Encode>>;
 
     /// The normalisations that a patch can change.
@@ -177,6 +180,11 @@ impl TextPart {
     /// The layers that can get an adapter, in the network's order.
     pub fn targets(&self) -> Vec<Target> {
         self.encoder.targets(self.row.kohya)
+    }
+
+    /// As [`crate::Network::weight`].
+    pub fn weight(&self, path: &str) -> Result<Tensor> {
+        self.encoder.weight(path)
     }
 
     /// As [`crate::Network::with_adapters`].

@@ -108,6 +108,10 @@ impl Denoise for UNet {
         targets
     }
 
+    fn weight(&self, path: &str) -> Result<Tensor> {
+        self.layers.weight(path)
+    }
+
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
         Ok(Network::new(UNet { net: self.net.clone(), layers: self.layers.with_adapters(adapters)? }))
     }
