@@ -74,6 +74,9 @@ pub(crate) trait Denoise: Send + Sync {
 
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network>;
 
+    /// The same network, of which a pass keeps the inputs of its blocks only, or everything.
+    fn with_checkpointing(&self, on: bool) -> Network;
+
     fn norm_targets(&self) -> Vec<NormTarget>;
 
     fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Network>;
@@ -163,6 +166,12 @@ impl Network {
     /// error that lists all of them.
     pub fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
         self.0.with_adapters(adapters)
+    }
+
+    /// The same network with gradient checkpointing: a pass keeps the inputs of the network's blocks only, and the way
+    /// back runs each block again. Gradients come from [`crate::backward`].
+    pub fn with_checkpointing(&self, on: bool) -> Network {
+        self.0.with_checkpointing(on)
     }
 
     /// The normalisations that a patch can change, in the network's order.

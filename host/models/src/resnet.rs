@@ -7,6 +7,7 @@ use crate::ops::{self, Window};
 use crate::weights::Build;
 use candle_core::Tensor;
 
+#[derive(Clone, Copy)]
 pub(crate) struct Resnet {
     shape: Shape,
     norm1: NormId,

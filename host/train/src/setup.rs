@@ -121,6 +121,7 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     ensure!(!trained.params.is_empty(), "the base has no layers that `targets` asks for");
     let lengths: Vec<usize> = trained.params.iter().map(|p| p.values.len()).collect();
     let optimizer = (optimizers::find(&config.optimizer.kind)?.build)(config.optimizer.settings()?, &lengths);
+    let network = network.with_checkpointing(config.memory.gradient_checkpointing);
     let mut trainer = Trainer::new(network, text, trained, optimizer, objective(config, base)?);
     trainer.max_grad_norm = config.optimizer.max_grad_norm;
     trainer.accumulation = config.run.gradient_accumulation;

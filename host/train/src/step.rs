@@ -112,7 +112,7 @@ impl Trainer {
             // Gradients of a broken loss would only hide which image broke it.
             return Ok(losses);
         }
-        let store = loss.backward()?;
+        let store = models::backward(&loss)?;
         let share = 1.0 / self.accumulation as f32;
         for (param, sum) in self.trained.params.iter().zip(&mut self.grads) {
             let Some(grad) = store.get(&param.var) else { continue };

@@ -12,12 +12,14 @@ use std::sync::Arc;
 pub(super) const EPS: f32 = 1e-6;
 
 /// What normalises queries and keys, a head at a time.
+#[derive(Clone, Copy)]
 struct QueryKeyNorm {
     query: NormId,
     key: NormId,
 }
 
 /// The layers of one stream of a double block.
+#[derive(Clone, Copy)]
 struct Stream {
     modulation: LayerId,
     qkv: LayerId,
@@ -27,12 +29,14 @@ struct Stream {
 }
 
 /// Image and text attend to one another but have layers of their own.
+#[derive(Clone, Copy)]
 pub(super) struct DoubleBlock {
     image: Stream,
     text: Stream,
 }
 
 /// One stream of text and image; attention and feed-forward side by side.
+#[derive(Clone, Copy)]
 pub(super) struct SingleBlock {
     modulation: LayerId,
     linear1: LayerId,

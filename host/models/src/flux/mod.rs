@@ -14,8 +14,9 @@ use crate::adapter::{Adapter, NormTarget, Target};
 use crate::error::{Error, Result};
 use crate::layers::{LayerId, Layers};
 use crate::network::{Cond, Denoise, Network, Observe, Takes};
-use crate::ops;
+use crate::ops::{self, Rotation};
 use crate::patch::{How, Patched};
+use crate::segments::Tape;
 use crate::weights::{Build, Part};
 use block::{DoubleBlock, Pass, SingleBlock};
 use candle_core::{DType, Device, Tensor};
@@ -26,7 +27,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Flux {
     net: Arc<Net>,
-    layers: Layers,
+    layers: Arc<Layers>,
+    checkpointing: bool,
 }
 
 struct Net {
@@ -43,6 +45,22 @@ struct Net {
     final_linear: LayerId,
     /// Weight one and bias zero, for layer norms without parameters.
     plain: (Arc<[f32]>, Arc<[f32]>),
+}
+
+/// What the blocks of a pass share, however often they run.
+#[derive(Clone)]
+struct Parts {
+    net: Arc<Net>,
+    layers: Arc<Layers>,
+    rotation: Arc<Rotation>,
+}
+
+impl Parts {
+    /// `condition` is the silu of what a pass is conditioned on, (b, hidden).
+    fn pass<'a>(&'a self, condition: &'a Tensor) -> Pass<'a> {
+        let plain = (&self.net.plain.0, &self.net.plain.1);
+        Pass { layers: &self.layers, config: &self.net.config, condition, rotation: &self.rotation, plain }
+    }
 }
 
 /// Two linear layers with a silu between.
@@ -84,7 +102,12 @@ impl Flux {
 
     /// As [`crate::UNet::with_adapters`].
     pub fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Flux> {
-        Ok(Flux { layers: self.layers.with_adapters(adapters)?, ..self.clone() })
+        Ok(Flux { layers: Arc::new(self.layers.with_adapters(adapters)?), ..self.clone() })
+    }
+
+    /// As [`Network::with_checkpointing`].
+    pub fn with_checkpointing(&self, on: bool) -> Flux {
+        Flux { checkpointing: on, ..self.clone() }
     }
 
     /// The normalisations that a patch can change, in the network's order.
@@ -94,7 +117,7 @@ impl Flux {
 
     /// As [`crate::UNet::with_patches`].
     pub fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Flux> {
-        Ok(Flux { layers: self.layers.with_patches(patches, how)?, ..self.clone() })
+        Ok(Flux { layers: Arc::new(self.layers.with_patches(patches, how)?), ..self.clone() })
     }
 
     /// The velocity (noise − image) of noisy latents `x` (b, 16, h, w) at `sigma` in 0…1, (b,) or one for all (1,):
@@ -111,7 +134,7 @@ impl Flux {
         condition: FluxCondition<'_>,
         observe: &mut dyn FnMut(&str, &Tensor) -> Result<()>,
     ) -> Result<Tensor> {
-        let (net, layers) = (&*self.net, &self.layers);
+        let net = &*self.net;
         let (b, c, h, w) = x.dims4()?;
         let (cb, text, d) = condition.context.dims3()?;
         let (want_c, want_d) = (net.config.channels(), net.config.context);
@@ -122,45 +145,78 @@ impl Flux {
                 condition.context.shape()
             )));
         }
-        let vector = self.vector(sigma, &condition, b)?;
+        let mut tape = Tape::new(self.checkpointing);
+        let (x, context) = (tape.input(x), tape.input(condition.context));
+        let pooled = condition.pooled.map(|pooled| tape.input(pooled));
+        let inputs: Vec<_> = pooled.iter().collect();
+        let (this, sigma, guidance) = (self.clone(), sigma.clone(), condition.guidance.cloned());
+        let mut made = tape.segment(&inputs, move |of| {
+            let vector = this.vector(&sigma, of.first(), guidance.as_ref(), b)?;
+            Ok(vec![ops::silu(&vector)?, vector])
+        })?;
+        let (Some(vector), Some(condition)) = (made.pop(), made.pop()) else {
+            return Err(Error::Unsupported("a pass without a condition".into()));
+        };
         observe("vec", &vector)?;
-        let mut img = layers.run(net.img_in, &position::pack(x)?)?;
+        let (layers, img_in) = (self.layers.clone(), net.img_in);
+        let mut img = tape.single(&[&x], move |of| layers.run(img_in, &position::pack(&of[0])?))?;
         observe("img_in", &img)?;
-        let mut txt = layers.run(net.txt_in, condition.context)?;
+        let (layers, txt_in) = (self.layers.clone(), net.txt_in);
+        let mut txt = tape.single(&[&context], move |of| layers.run(txt_in, &of[0]))?;
         observe("txt_in", &txt)?;
         let rotation = position::rotation(&net.config, text, h.div_ceil(2), w.div_ceil(2));
-        let vector = ops::silu(&vector)?;
-        let plain = (&net.plain.0, &net.plain.1);
-        let pass = Pass { layers, config: &net.config, condition: &vector, rotation: &rotation, plain };
-        for (i, block) in net.double.iter().enumerate() {
-            (img, txt) = block.forward(&pass, &img, &txt)?;
+        let parts = Parts { net: self.net.clone(), layers: self.layers.clone(), rotation: Arc::new(rotation) };
+        for (i, &block) in net.double.iter().enumerate() {
+            let parts = parts.clone();
+            let mut made = tape.segment(&[&img, &txt, &condition], move |of| {
+                let (img, txt) = block.forward(&parts.pass(&of[2]), &of[0], &of[1])?;
+                Ok(vec![img, txt])
+            })?;
+            (txt, img) = match (made.pop(), made.pop()) {
+                (Some(txt), Some(img)) => (txt, img),
+                _ => return Err(Error::Unsupported("a double block gave nothing".into())),
+            };
             observe(&format!("double_blocks.{i}.img"), &img)?;
             observe(&format!("double_blocks.{i}.txt"), &txt)?;
         }
         // (b, text + image tokens, hidden)
-        let mut all = Tensor::cat(&[&txt, &img], 1)?;
-        for (i, block) in net.single.iter().enumerate() {
-            all = block.forward(&pass, &all)?;
+        let mut all = tape.single(&[&txt, &img], |of| Ok(Tensor::cat(&[&of[0], &of[1]], 1)?))?;
+        for (i, &block) in net.single.iter().enumerate() {
+            let parts = parts.clone();
+            all = tape.single(&[&all, &condition], move |of| block.forward(&parts.pass(&of[1]), &of[0]))?;
             observe(&format!("single_blocks.{i}"), &all)?;
         }
-        let img = all.narrow(1, text, img.dim(1)?)?;
-        let m = pass.modulation(net.final_modulation, 2)?;
-        let img = pass.modulated(&img, &m[1], &m[0])?;
+        let with = parts.clone();
+        let img = tape.single(&[&all, &condition], move |of| {
+            let pass = with.pass(&of[1]);
+            let img = of[0].narrow(1, text, of[0].dim(1)? - text)?;
+            let m = pass.modulation(with.net.final_modulation, 2)?;
+            pass.modulated(&img, &m[1], &m[0])
+        })?;
         observe("final_layer.norm", &img)?;
-        position::unpack(&layers.run(net.final_linear, &img)?, h, w)
+        let y = tape.single(&[&img], move |of| {
+            position::unpack(&parts.layers.run(parts.net.final_linear, &of[0])?, h, w)
+        })?;
+        tape.finish(y)
     }
 
     /// Time, guidance and pooled text in one, (b, hidden).
-    fn vector(&self, sigma: &Tensor, condition: &FluxCondition<'_>, b: usize) -> Result<Tensor> {
+    fn vector(
+        &self,
+        sigma: &Tensor,
+        pooled: Option<&Tensor>,
+        guidance: Option<&Tensor>,
+        b: usize,
+    ) -> Result<Tensor> {
         let (net, device) = (&*self.net, sigma.device());
         let mut vector = self.embed(&net.time_in, &waves(sigma, b, "sigmas")?)?;
         if let Some(embedder) = &net.guidance_in {
             let default = Tensor::full(DEFAULT_GUIDANCE as f32, 1, device)?;
-            let guidance = waves(condition.guidance.unwrap_or(&default), b, "guidance strengths")?;
+            let guidance = waves(guidance.unwrap_or(&default), b, "guidance strengths")?;
             vector = (vector + self.embed(embedder, &guidance)?)?;
         }
         let zeros = Tensor::zeros((b, net.config.pooled), DType::F32, device)?;
-        let pooled = condition.pooled.unwrap_or(&zeros);
+        let pooled = pooled.unwrap_or(&zeros);
         if pooled.dims() != zeros.dims() {
             return Err(Error::Unsupported(format!(
                 "expected the pooled text of CLIP-L {:?}, found {:?}",
@@ -185,7 +241,7 @@ impl Flux {
     pub(crate) fn build(config: FluxConfig, part: &mut Part) -> Result<Flux> {
         let mut build = Build::new(part, "");
         let net = Net::build(config, &mut build)?;
-        Ok(Flux { net: Arc::new(net), layers: build.layers })
+        Ok(Flux { net: Arc::new(net), layers: Arc::new(build.layers), checkpointing: false })
     }
 }
 
@@ -214,6 +270,10 @@ impl Denoise for Flux {
 
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
         Flux::with_adapters(self, adapters).map(Network::new)
+    }
+
+    fn with_checkpointing(&self, on: bool) -> Network {
+        Network::new(Flux::with_checkpointing(self, on))
     }
 
     fn norm_targets(&self) -> Vec<NormTarget> {

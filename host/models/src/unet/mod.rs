@@ -17,6 +17,7 @@ use crate::network::{Cond, Denoise, Network, Observe, Takes};
 use crate::ops::{self, Window};
 use crate::patch::{How, Patched};
 use crate::resnet::Resnet;
+use crate::segments::{Tape, Value};
 use crate::weights::{Build, Part};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
@@ -27,7 +28,8 @@ use transformer::Transformer;
 #[derive(Clone)]
 pub(crate) struct UNet {
     net: Arc<Net>,
-    layers: Layers,
+    layers: Arc<Layers>,
+    checkpointing: bool,
 }
 
 struct Net {
@@ -113,7 +115,11 @@ impl Denoise for UNet {
     }
 
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
-        Ok(Network::new(UNet { net: self.net.clone(), layers: self.layers.with_adapters(adapters)? }))
+        Ok(Network::new(self.with_layers(self.layers.with_adapters(adapters)?)))
+    }
+
+    fn with_checkpointing(&self, on: bool) -> Network {
+        Network::new(UNet { checkpointing: on, ..self.clone() })
     }
 
     fn norm_targets(&self) -> Vec<NormTarget> {
@@ -125,63 +131,75 @@ impl Denoise for UNet {
     }
 
     fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Network> {
-        Ok(Network::new(UNet { net: self.net.clone(), layers: self.layers.with_patches(patches, how)? }))
+        Ok(Network::new(self.with_layers(self.layers.with_patches(patches, how)?)))
     }
 
     fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor> {
-        let (net, layers, context) = (&*self.net, &self.layers, &cond.context);
-        let mut time = self.time_embedding(times, x.dim(0)?, x.device())?;
-        observe("time_embedding", &time)?;
-        if let Some(added) = self.added_embedding(cond)? {
-            observe("add_embedding", &added)?;
-            time = (time + added)?;
-        }
-        let time = ops::silu(&time)?;
-        let mut x = layers.run(net.conv_in, &ops::channels_last(x)?)?;
+        let net = &*self.net;
+        let mut tape = Tape::new(self.checkpointing);
+        let (x, context) = (tape.input(x), tape.input(&cond.context));
+        let time = self.time(&mut tape, &x, times, cond, observe)?;
+        let (layers, conv_in) = (self.layers.clone(), net.conv_in);
+        let mut x = tape.single(&[&x], move |of| layers.run(conv_in, &ops::channels_last(&of[0])?))?;
         observe("conv_in", &x)?;
         let mut skips = vec![x.clone()];
         for (i, block) in net.down.iter().enumerate() {
             for (j, resnet) in block.resnets.iter().enumerate() {
-                x = resnet.forward(layers, &x, Some(&time))?;
+                x = self.resnet(&mut tape, resnet, &x, &time)?;
                 observe(&format!("down_blocks.{i}.resnets.{j}"), &x)?;
                 if let Some(attention) = block.attentions.get(j) {
-                    x = attention.forward(layers, &x, context)?;
+                    x = attention.forward(&self.layers, &mut tape, &x, &context)?;
                     observe(&format!("down_blocks.{i}.attentions.{j}"), &x)?;
                 }
                 skips.push(x.clone());
             }
             if let Some(conv) = block.resize {
-                x = layers.run(conv, &x)?;
+                let layers = self.layers.clone();
+                x = tape.single(&[&x], move |of| layers.run(conv, &of[0]))?;
                 skips.push(x.clone());
             }
             observe(&format!("down_blocks.{i}"), &x)?;
         }
-        x = net.middle.0.forward(layers, &x, Some(&time))?;
-        x = net.middle.1.forward(layers, &x, context)?;
-        x = net.middle.2.forward(layers, &x, Some(&time))?;
+        x = self.resnet(&mut tape, &net.middle.0, &x, &time)?;
+        x = net.middle.1.forward(&self.layers, &mut tape, &x, &context)?;
+        x = self.resnet(&mut tape, &net.middle.2, &x, &time)?;
         observe("mid_block", &x)?;
         for (i, block) in net.up.iter().enumerate() {
-            for (j, resnet) in block.resnets.iter().enumerate() {
+            for (j, &resnet) in block.resnets.iter().enumerate() {
                 let skip = skips.pop().ok_or_else(|| Error::Unsupported("the levels do not fit".into()))?;
-                x = resnet.forward(layers, &ops::concat_channels(&x, &skip)?, Some(&time))?;
+                let layers = self.layers.clone();
+                x = tape.single(&[&x, &skip, &time], move |of| {
+                    resnet.forward(&layers, &ops::concat_channels(&of[0], &of[1])?, Some(&of[2]))
+                })?;
                 if let Some(attention) = block.attentions.get(j) {
-                    x = attention.forward(layers, &x, context)?;
+                    x = attention.forward(&self.layers, &mut tape, &x, &context)?;
                 }
             }
             if let (Some(conv), Some(skip)) = (block.resize, skips.last()) {
                 // The size of the next skip rather than twice this one: they differ for odd sizes.
                 let (_, h, w, _) = skip.dims4()?;
-                x = layers.run(conv, &ops::upsample_nearest(&x, h, w)?)?;
+                let layers = self.layers.clone();
+                x = tape.single(&[&x], move |of| layers.run(conv, &ops::upsample_nearest(&of[0], h, w)?))?;
             }
             observe(&format!("up_blocks.{i}"), &x)?;
         }
-        let Norm { weight, bias, .. } = layers.norm(net.norm_out);
-        x = ops::group_norm(&x, net.config.norm_num_groups, weight, bias, net.config.norm_eps, true)?;
-        Ok(ops::channels_first(&layers.run(net.conv_out, &x)?)?)
+        let layers = self.layers.clone();
+        let (norm, groups, eps) = (net.norm_out, net.config.norm_num_groups, net.config.norm_eps);
+        let conv_out = net.conv_out;
+        let y = tape.single(&[&x], move |of| {
+            let Norm { weight, bias, .. } = layers.norm(norm);
+            let x = ops::group_norm(&of[0], groups, weight, bias, eps, true)?;
+            Ok(ops::channels_first(&layers.run(conv_out, &x)?)?)
+        })?;
+        tape.finish(y)
     }
 }
 
 impl UNet {
+    fn with_layers(&self, layers: Layers) -> UNet {
+        UNet { layers: Arc::new(layers), ..self.clone() }
+    }
+
     /// A layer's path in the original code, and its name in kohya's files.
     fn names(&self, path: &str) -> (String, String) {
         let config = &self.net.config;
@@ -189,6 +207,37 @@ impl UNet {
         let own = if self.net.naming == Naming::Original { &original } else { path };
         let kohya = format!("{KOHYA}{}", own.replace('.', "_"));
         (original, kohya)
+    }
+
+    /// The SiLU of what the timesteps and the other conditions are embedded as, (b, 4·c).
+    fn time(
+        &self,
+        tape: &mut Tape,
+        x: &Value,
+        times: &Tensor,
+        cond: &Cond,
+        observe: &mut Observe<'_>,
+    ) -> Result<Value> {
+        let (b, device) = (x.dim(0)?, x.device().clone());
+        let pooled = cond.pooled.as_ref().map(|pooled| tape.input(pooled));
+        let inputs: Vec<&Value> = pooled.iter().collect();
+        let (this, times, size) = (self.clone(), times.clone(), cond.size.clone());
+        let mut made = tape.segment(&inputs, move |of| {
+            let time = this.time_embedding(&times, b, &device)?;
+            Ok(match this.added_embedding(of.first(), size.as_ref())? {
+                Some(added) => vec![time.clone(), added.clone(), ops::silu(&(time + added)?)?],
+                None => vec![time.clone(), ops::silu(&time)?],
+            })
+        })?;
+        for (name, shown) in ["time_embedding", "add_embedding"].into_iter().zip(&made[..made.len() - 1]) {
+            observe(name, shown)?;
+        }
+        made.pop().ok_or_else(|| Error::Unsupported("a timestep without an embedding".into()))
+    }
+
+    fn resnet(&self, tape: &mut Tape, resnet: &Resnet, x: &Value, time: &Value) -> Result<Value> {
+        let (layers, resnet) = (self.layers.clone(), *resnet);
+        tape.single(&[x, time], move |of| resnet.forward(&layers, &of[0], Some(&of[1])))
     }
 
     /// (b, 4·c) from timesteps (b,) or (1,): sines and cosines of growing periods, then two linear layers.
@@ -201,10 +250,10 @@ impl UNet {
     }
 
     /// (b, 4·c) from pooled text (b, d) and the picture's sizes (b, 6), for networks that take them.
-    fn added_embedding(&self, cond: &Cond) -> Result<Option<Tensor>> {
+    fn added_embedding(&self, pooled: Option<&Tensor>, size: Option<&Tensor>) -> Result<Option<Tensor>> {
         let (net, layers) = (&*self.net, &self.layers);
         let (Some(addition), Some(ids), Some(pooled), Some(size)) =
-            (net.config.addition, net.addition, &cond.pooled, &cond.size)
+            (net.config.addition, net.addition, pooled, size)
         else {
             return Ok(None);
         };
@@ -242,7 +291,7 @@ impl UNet {
     fn build(config: UNetConfig, part: &mut Part, naming: Naming) -> Result<UNet> {
         let mut build = Build::new(part, "");
         let net = Net::build(config, naming, &mut build)?;
-        Ok(UNet { net: Arc::new(net), layers: build.layers })
+        Ok(UNet { net: Arc::new(net), layers: Arc::new(build.layers), checkpointing: false })
     }
 }
 

@@ -4,9 +4,12 @@ use super::UNetConfig;
 use crate::error::Result;
 use crate::layers::{LayerId, Layers, NormId};
 use crate::ops::{self, Mask, Window};
+use crate::segments::{Tape, Value};
 use crate::weights::Build;
 use candle_core::Tensor;
+use std::sync::Arc;
 
+#[derive(Clone)]
 pub(super) struct Transformer {
     norm: NormId,
     groups: usize,
@@ -15,6 +18,7 @@ pub(super) struct Transformer {
     proj_out: LayerId,
 }
 
+#[derive(Clone, Copy)]
 struct Block {
     norms: [NormId; 3],
     own: Attention,
@@ -22,6 +26,7 @@ struct Block {
     feed: (LayerId, LayerId),
 }
 
+#[derive(Clone, Copy)]
 struct Attention {
     heads: usize,
     q: LayerId,
@@ -76,17 +81,25 @@ impl Transformer {
     }
 
     /// `x` (b, h, w, c), `context` (b, n, d) → (b, h, w, c).
-    pub(super) fn forward(&self, layers: &Layers, x: &Tensor, context: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, layers: &Arc<Layers>, tape: &mut Tape, x: &Value, context: &Value) -> Result<Value> {
         let (b, h, w, c) = x.dims4()?;
-        let norm = layers.norm(self.norm);
-        let y = ops::group_norm(x, self.groups, &norm.weight, &norm.bias, GROUP_EPS, false)?;
-        // (b, h·w, c)
-        let mut y = layers.run(self.proj_in, &y)?.reshape((b, h * w, c))?;
-        for block in &self.blocks {
-            y = block.forward(layers, &y, context)?;
+        let (norm, groups, proj_in, proj_out) = (self.norm, self.groups, self.proj_in, self.proj_out);
+        let with = layers.clone();
+        let mut y = tape.single(&[x], move |inputs| {
+            let norm = with.norm(norm);
+            let y = ops::group_norm(&inputs[0], groups, &norm.weight, &norm.bias, GROUP_EPS, false)?;
+            // (b, h·w, c)
+            Ok(with.run(proj_in, &y)?.reshape((b, h * w, c))?)
+        })?;
+        for &block in &self.blocks {
+            let with = layers.clone();
+            y = tape.single(&[&y, context], move |inputs| block.forward(&with, &inputs[0], &inputs[1]))?;
         }
-        let y = layers.run(self.proj_out, &y.reshape((b, h, w, c))?)?;
-        Ok((y + x)?)
+        let with = layers.clone();
+        tape.single(&[&y, x], move |inputs| {
+            let y = with.run(proj_out, &inputs[0].reshape((b, h, w, c))?)?;
+            Ok((y + &inputs[1])?)
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod captions;
 mod images;
 mod loss;
 mod lr;
+mod memory;
 mod network;
 mod noise;
 mod optimizer;
@@ -18,6 +19,7 @@ pub use captions::CaptionOptions;
 pub use images::ImageOptions;
 pub use loss::LossOptions;
 pub use lr::LrOptions;
+pub use memory::MemoryOptions;
 pub use network::NetworkOptions;
 pub use noise::NoiseOptions;
 pub use optimizer::OptimizerOptions;
@@ -40,6 +42,7 @@ section::sections! {
         images: ImageOptions,
         captions: CaptionOptions,
         saving: SavingOptions,
+        memory: MemoryOptions,
     }
 }
 

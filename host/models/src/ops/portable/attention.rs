@@ -2,7 +2,7 @@
 
 use super::super::attention::Mask;
 use super::check;
-use super::given::given3;
+use super::super::given::given3;
 use candle_core::{D, Device, Result, Tensor};
 
 /// Most scores held at once: 256 MiB.

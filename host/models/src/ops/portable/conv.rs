@@ -3,7 +3,7 @@
 
 use super::super::conv::Window;
 use super::super::frozen::Frozen;
-use super::given::{given, given2};
+use super::super::given::{given, given2};
 use super::{check, rows};
 use candle_core::{Result, Tensor, bail};
 use std::sync::Arc;

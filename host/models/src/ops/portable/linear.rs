@@ -1,7 +1,7 @@
 //! Linear layers out of candle's matrix products.
 
 use super::super::frozen::Frozen;
-use super::given::{given, given2};
+use super::super::given::{given, given2};
 use super::{check, rows};
 use candle_core::{Result, Tensor};
 use std::sync::Arc;

@@ -4,7 +4,6 @@
 
 mod attention;
 mod conv;
-mod given;
 mod linear;
 mod norm;
 

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 type Gradient<const N: usize> = Box<dyn Fn(&Tensor) -> Result<[Option<Tensor>; N]> + Send + Sync>;
 
 /// `value` in the graph, as an operation on one argument.
-pub(super) fn given(
+pub(crate) fn given(
     value: Tensor,
     a: &Tensor,
     gradient: impl Fn(&Tensor) -> Result<[Option<Tensor>; 1]> + Send + Sync + 'static,
@@ -19,7 +19,7 @@ pub(super) fn given(
 }
 
 /// The same on two.
-pub(super) fn given2(
+pub(crate) fn given2(
     value: Tensor,
     [a, b]: [&Tensor; 2],
     gradient: impl Fn(&Tensor) -> Result<[Option<Tensor>; 2]> + Send + Sync + 'static,
@@ -28,7 +28,7 @@ pub(super) fn given2(
 }
 
 /// The same on three.
-pub(super) fn given3(
+pub(crate) fn given3(
     value: Tensor,
     [a, b, c]: [&Tensor; 3],
     gradient: impl Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync + 'static,
