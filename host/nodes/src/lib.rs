@@ -4,6 +4,8 @@
 //! table `NODES`; [`builtin`] is the loop over them. Start at [`types`], the objects that travel between nodes.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod canvas;
+mod chart;
 mod codecs;
 mod compare;
 mod conditioning;
@@ -18,6 +20,7 @@ mod model_list;
 mod plugins;
 mod report;
 mod sampling;
+mod scale;
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -46,6 +49,7 @@ const CATEGORIES: &[&[Make]] = &[
     image::NODES,
     dataset::NODES,
     training::NODES,
+    training::OPTIONS,
     compare::NODES,
     evaluate::NODES,
     report::NODES,

@@ -1,7 +1,7 @@
 //! The codecs themselves.
 
 use super::Codec;
-use crate::types::{CellFacts, Checkpoints, Choice, Grid, ImageBatch, Scores};
+use crate::types::{CellFacts, Checkpoints, Choice, Grid, ImageBatch, LoraModel, LossMap, Scores, TrainOptions};
 use anyhow::{Context as _, bail};
 use candle_core::{Device, Tensor};
 use data::{Dataset, DecodeLimits, Digest, Image, Store};
@@ -18,6 +18,9 @@ pub(super) const CODECS: &[Codec] = &[
     Codec { socket: "CHECKPOINTS", encode: plain::<Checkpoints>, decode: checkpoints },
     Codec { socket: "LORA", encode: plain::<Choice>, decode: choice },
     Codec { socket: "IMAGE", encode: images, decode: from_images },
+    Codec { socket: "TRAIN_OPTIONS", encode: plain::<TrainOptions>, decode: from_plain::<TrainOptions> },
+    Codec { socket: "LORA_MODEL", encode: plain::<LoraModel>, decode: lora_model },
+    Codec { socket: "LOSS_MAP", encode: plain::<LossMap>, decode: from_plain::<LossMap> },
     Codec { socket: "GRID", encode: grid, decode: from_grid },
 ];
 
@@ -69,6 +72,12 @@ fn checkpoints(json: Json, store: &Store) -> anyhow::Result<Object> {
 
 fn choice(json: Json, store: &Store) -> anyhow::Result<Object> {
     let found: Choice = serde_json::from_value(json)?;
+    check_file(&found.path, &found.sha256, store)?;
+    wrap(found)
+}
+
+fn lora_model(json: Json, store: &Store) -> anyhow::Result<Object> {
+    let found: LoraModel = serde_json::from_value(json)?;
     check_file(&found.path, &found.sha256, store)?;
     wrap(found)
 }

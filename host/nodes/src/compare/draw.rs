@@ -1,6 +1,6 @@
 //! A grid as one picture, with labels.
 
-use super::canvas::{Canvas, font, text_width, wrap};
+use crate::canvas::{Canvas, font, text_width, wrap};
 use crate::types::{Cell, Grid};
 use anyhow::{Result, bail};
 use data::Image;

@@ -1,6 +1,5 @@
 //! Checkpoints side by side: the same prompts and seeds, everything else equal.
 
-mod canvas;
 mod cells;
 mod checkpoint_grid;
 mod draw;

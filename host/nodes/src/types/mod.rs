@@ -11,6 +11,8 @@ mod mask;
 mod model;
 mod scores;
 mod summary;
+mod train_options;
+mod trained;
 
 pub use checkpoints::{CheckpointFile, Checkpoints, Facts, LogLine};
 pub use choice::{Choice, Ranked};
@@ -24,3 +26,6 @@ pub use mask::Mask;
 pub use model::{Clip, Model, VaeModel};
 pub use scores::{MetricInfo, SampleScores, ScoreRow, Scores};
 pub use summary::DatasetSummary;
+pub(crate) use train_options::same;
+pub use train_options::{Setting, TrainOptions};
+pub use trained::{LoraModel, LossMap};

@@ -5,10 +5,10 @@ use anyhow::{Context as _, Result};
 use data::{Image, PixelFormat};
 
 /// Red, green, blue.
-pub(super) type Color = [u8; 3];
+pub(crate) type Color = [u8; 3];
 
 /// RGB pixels, row by row from the top.
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     width: usize,
     height: usize,
     pixels: Vec<u8>,
@@ -16,19 +16,19 @@ pub(super) struct Canvas {
 }
 
 /// The font of all labels.
-pub(super) fn font() -> Result<FontRef<'static>> {
+pub(crate) fn font() -> Result<FontRef<'static>> {
     FontRef::try_from_slice(epaint_default_fonts::UBUNTU_LIGHT).context("the built-in font is damaged")
 }
 
 /// The width of a line in pixels.
-pub(super) fn text_width(font: &FontRef<'_>, size: f32, text: &str) -> f32 {
+pub(crate) fn text_width(font: &FontRef<'_>, size: f32, text: &str) -> f32 {
     let scaled = font.as_scaled(PxScale::from(size));
     text.chars().map(|c| scaled.h_advance(font.glyph_id(c))).sum()
 }
 
 /// Breaks a text into lines of at most `width` pixels, at spaces where there are some; what is over `lines` lines ends
 /// with an ellipsis.
-pub(super) fn wrap(font: &FontRef<'_>, size: f32, width: f32, lines: usize, text: &str) -> Vec<String> {
+pub(crate) fn wrap(font: &FontRef<'_>, size: f32, width: f32, lines: usize, text: &str) -> Vec<String> {
     let mut wrapped: Vec<String> = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
@@ -65,13 +65,13 @@ pub(super) fn wrap(font: &FontRef<'_>, size: f32, width: f32, lines: usize, text
 }
 
 impl Canvas {
-    pub(super) fn new(width: usize, height: usize, color: Color) -> Result<Self> {
+    pub(crate) fn new(width: usize, height: usize, color: Color) -> Result<Self> {
         let pixels = color.iter().copied().cycle().take(width * height * 3).collect();
         Ok(Self { width, height, pixels, font: font()? })
     }
 
     /// Draws one line with its upper left corner at (x, y).
-    pub(super) fn text(&mut self, x: f32, y: f32, size: f32, color: Color, text: &str) {
+    pub(crate) fn text(&mut self, x: f32, y: f32, size: f32, color: Color, text: &str) {
         let font = self.font.clone();
         let scaled = font.as_scaled(PxScale::from(size));
         let mut pen = point(x, y + scaled.ascent());
@@ -84,6 +84,19 @@ impl Canvas {
             outline.draw(|dx, dy, cover| {
                 self.blend(bounds.min.x as i64 + i64::from(dx), bounds.min.y as i64 + i64::from(dy), color, cover);
             });
+        }
+    }
+
+    /// Draws a straight line of two pixels' width.
+    pub(crate) fn line(&mut self, from: (f32, f32), to: (f32, f32), color: Color) {
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let points = (dx.hypot(dy) * 2.0).ceil().max(1.0);
+        for i in 0..=points as usize {
+            let share = i as f32 / points;
+            let (x, y) = ((from.0 + dx * share).floor() as i64, (from.1 + dy * share).floor() as i64);
+            for (x, y) in [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)] {
+                self.blend(x, y, color, 1.0);
+            }
         }
     }
 
@@ -100,7 +113,7 @@ impl Canvas {
     }
 
     /// Puts a picture with its upper left corner at (x, y), each pixel as a square of `zoom` pixels.
-    pub(super) fn put(&mut self, x: usize, y: usize, zoom: usize, image: &Image) {
+    pub(crate) fn put(&mut self, x: usize, y: usize, zoom: usize, image: &Image) {
         let rgb = image.convert(PixelFormat::Rgb8);
         let (w, h) = (rgb.width as usize * zoom, rgb.height as usize * zoom);
         for dy in 0..h.min(self.height.saturating_sub(y)) {
@@ -112,7 +125,7 @@ impl Canvas {
         }
     }
 
-    pub(super) fn finish(self) -> Result<Image> {
+    pub(crate) fn finish(self) -> Result<Image> {
         Ok(Image::new(self.width as u32, self.height as u32, PixelFormat::Rgb8, self.pixels)?)
     }
 }

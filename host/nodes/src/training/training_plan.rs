@@ -1,0 +1,89 @@
+use super::job::Job;
+use crate::canvas::Canvas;
+use crate::chart::{self, Chart, INK, PAPER, TEXT};
+use crate::types::ImageBatch;
+use anyhow::Result;
+use data::{Codec, Dataset, Image};
+use engine::{Context, Level, TypedNode, WithUi};
+use serde_json::json;
+use spec::Inputs;
+use std::sync::Arc;
+use train::{Config, Plan};
+
+/// What a training would do, without doing it: true steps, buckets, what looks wrong, and all settings as they count.
+/// Takes what `TrainLora` takes, and passes the data set on, so that a training can wait for the plan.
+#[derive(Inputs)]
+pub(crate) struct TrainingPlan {
+    #[input(flatten)]
+    job: Job,
+}
+
+impl TypedNode for TrainingPlan {
+    const ID: &'static str = "TrainingPlan";
+    const CATEGORY: &'static str = "training";
+    const DISPLAY_NAME: &'static str = "Training plan";
+    const OUTPUT_NODE: bool = true;
+    const PERSISTENT: bool = true;
+    const OUTPUT_NAMES: &'static [&'static str] = &["dataset", "plan", "picture"];
+    type Output = WithUi<(Arc<Dataset>, serde_json::Value, Arc<ImageBatch>)>;
+
+    fn run(self, ctx: &Context) -> Result<Self::Output> {
+        let (config, base) = (self.job.config(ctx)?, self.job.base()?);
+        let plan = train::plan(&config, &self.job.dataset, base.needs())?;
+        for warning in plan.problems.iter().chain(&plan.warnings) {
+            ctx.log(Level::Warn, warning);
+        }
+        let picture = picture(&config, &plan)?;
+        ctx.preview(picture.encode(Codec::Png, 100)?);
+        let text = lines(&config, &plan).join("\n");
+        let report = json!({ "plan": plan, "settings": config });
+        let outputs = (self.job.dataset, report, Arc::new(ImageBatch::new(vec![picture])));
+        Ok(WithUi::new(outputs).show("text", json!([text])))
+    }
+}
+
+/// The plan in words.
+fn lines(config: &Config, plan: &Plan) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "{} pictures, {} shown an epoch, in {} batches of up to {}",
+            plan.images, plan.images_per_epoch, plan.batches_per_epoch, config.run.batch_size
+        ),
+        format!("{} steps an epoch, {} steps in {} epochs", plan.steps_per_epoch, plan.total_steps, plan.epochs),
+    ];
+    for b in &plan.buckets {
+        lines.push(format!("{}×{}: {} pictures, {} batches an epoch", b.width, b.height, b.images, b.batches));
+    }
+    lines.extend(plan.problems.iter().map(|p| format!("problem: {p}")));
+    lines.extend(plan.warnings.iter().map(|w| format!("warning: {w}")));
+    lines
+}
+
+/// Points of the curve of learning rates; more would not be seen.
+const POINTS: u64 = 500;
+const WIDTH: usize = 900;
+const CURVE: usize = 260;
+const LINE: usize = 22;
+
+/// The learning rate over the run, and the plan in words.
+fn picture(config: &Config, plan: &Plan) -> Result<Image> {
+    let schedule = train::lr_schedules::find(&config.lr.schedule)?;
+    let total = plan.total_steps.max(1);
+    let curve = config.curve(total);
+    let count = total.min(POINTS);
+    let points = (0..count).map(|i| {
+        let step = if count > 1 { i * (total - 1) / (count - 1) } else { 0 };
+        (step as f64 + 1.0, config.optimizer.learning_rate * schedule.at(&curve, step))
+    });
+    let chart = Chart { title: "learning rate", x: "steps", lines: vec![points.collect()], scientific: true };
+    let font = crate::canvas::font()?;
+    let wide = (WIDTH - 24) as f32;
+    let lines = lines(config, plan);
+    let wrapped: Vec<String> = lines.iter().flat_map(|line| crate::canvas::wrap(&font, TEXT, wide, 3, line)).collect();
+    let mut canvas = Canvas::new(WIDTH, CURVE + wrapped.len() * LINE + 24, PAPER)?;
+    chart::draw(&mut canvas, &chart, (0, 0, WIDTH, CURVE));
+    for (i, line) in wrapped.iter().enumerate() {
+        canvas.text(12.0, (CURVE + 8 + i * LINE) as f32, TEXT, INK, line);
+    }
+    canvas.finish()
+}
