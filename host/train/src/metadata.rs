@@ -46,18 +46,15 @@ pub(crate) fn file(facts: &Facts<'_>, step: u64, epoch: u64, title: &str, entrie
 fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String, String>> {
     let (c, plan) = (facts.config, facts.plan);
     let row = optimizers::find(&c.optimizer.kind)?;
-    let settings = c.optimizer.settings()?;
-    let optimizer = format!(
-        "{}(weight_decay={},betas=({}, {}),eps={})",
-        row.name, settings.weight_decay, settings.betas.0, settings.betas.1, settings.eps
-    );
+    let settings: Vec<String> = c.optimizer.settings()?.all().iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let optimizer = format!("{}({})", row.name, settings.join(","));
     let min_snr = (c.loss.weighting == "min_snr").then_some(c.loss.min_snr_gamma);
     let curve = c.curve(plan.total_steps);
     let pairs: Vec<(&str, String)> = vec![
         ("session_id", u64::from_str_radix(&facts.fingerprint[..8], 16).unwrap_or_default().to_string()),
         ("output_name", c.saving.name.clone()),
-        ("learning_rate", number(c.optimizer.learning_rate)),
-        ("unet_lr", if c.network.train_unet { number(c.optimizer.learning_rate) } else { "None".into() }),
+        ("learning_rate", number(c.optimizer.learning_rate())),
+        ("unet_lr", if c.network.train_unet { number(c.optimizer.learning_rate()) } else { "None".into() }),
         (
             "text_encoder_lr",
             if c.network.train_text_encoder { number(c.optimizer.text_encoder_lr()) } else { "None".into() },
@@ -74,7 +71,7 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("gradient_checkpointing", python(c.memory.gradient_checkpointing)),
         ("gradient_accumulation_steps", c.run.gradient_accumulation.to_string()),
         ("lr_warmup_steps", curve.warmup.to_string()),
-        ("lr_scheduler", c.lr.schedule.clone()),
+        ("lr_scheduler", c.lr_schedule().into()),
         ("network_module", networks::find(&c.network.kind)?.module.into()),
         ("network_dim", c.network.rank.to_string()),
         ("network_alpha", number(c.network.alpha())),

@@ -168,9 +168,7 @@ impl<'a> Run<'a> {
                 param.values = values;
                 param.publish()?;
             }
-            let lengths: Vec<usize> = trainer.trained.params.iter().map(|p| p.values.len()).collect();
-            let row = crate::optimizers::find(&self.config.optimizer.kind)?;
-            trainer.optimizer = (row.build)(self.config.optimizer.settings()?, &lengths);
+            trainer.optimizer = self.config.optimizer.build(&trainer.trained.shapes())?;
             return Ok(());
         }
         hooks.note(&format!("going on after step {} of {}", at.step, self.plan.total_steps));
@@ -192,7 +190,7 @@ impl<'a> Run<'a> {
                 let first = first.first().context("the first step has no images")?;
                 check_gradients(trainer, &feed.batch(first, 0)?)?;
             }
-            let schedule = lr_schedules::find(&self.config.lr.schedule)?;
+            let schedule = lr_schedules::find(self.config.lr_schedule())?;
             let curve = self.config.curve(total);
             while self.at.step < total {
                 if hooks.cancelled() {
@@ -261,7 +259,7 @@ impl<'a> Run<'a> {
         }
         let lrs = Lrs {
             text_encoder: self.config.optimizer.text_encoder_lr() * factor,
-            unet: self.config.optimizer.learning_rate * factor,
+            unet: self.config.optimizer.learning_rate() * factor,
         };
         let grad_norm = trainer.update(lrs)?;
         self.at.step = step + 1;

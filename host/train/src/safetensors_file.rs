@@ -26,54 +26,59 @@ pub(crate) struct Entry {
     pub(crate) values: Vec<f32>,
 }
 
+/// A tensor to be written, as its bytes (little endian).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Raw {
+    pub(crate) name: String,
+    /// As safetensors calls it: `F32`, `F64`, `U8` …
+    pub(crate) dtype: &'static str,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// The file's bytes from its tensors: header (length, JSON, padding to 8 bytes), then the data.
 pub(crate) fn serialize(entries: &[Entry], dtype: SaveDtype, metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut header = header(entries, dtype, metadata);
-    header.extend(data(entries, dtype));
-    header
+    serialize_raw(raw(entries, dtype), metadata)
 }
 
-/// The data part alone, which the hashes in the metadata are taken of.
-pub(crate) fn data(entries: &[Entry], dtype: SaveDtype) -> Vec<u8> {
-    let mut out = Vec::new();
-    for entry in sorted(entries) {
-        for &v in &entry.values {
-            match dtype {
-                SaveDtype::F16 => out.extend(f16::from_f32(v).to_le_bytes()),
-                SaveDtype::Bf16 => out.extend(bf16::from_f32(v).to_le_bytes()),
-                SaveDtype::F32 => out.extend(v.to_le_bytes()),
-            }
-        }
-    }
-    out
-}
-
-fn header(entries: &[Entry], dtype: SaveDtype, metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    let (name, width) = match dtype {
-        SaveDtype::F16 => ("F16", 2),
-        SaveDtype::Bf16 => ("BF16", 2),
-        SaveDtype::F32 => ("F32", 4),
-    };
+/// As [`serialize`], for tensors of any number format.
+pub(crate) fn serialize_raw(mut all: Vec<Raw>, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    all.sort_by(|a, b| a.name.cmp(&b.name));
     let mut map = Map::new();
     map.insert("__metadata__".into(), json!(metadata));
     let mut start = 0;
-    for entry in sorted(entries) {
-        let end = start + entry.values.len() * width;
-        let row = json!({"dtype": name, "shape": entry.shape, "data_offsets": [start, end]});
-        map.insert(entry.name.clone(), row);
+    for tensor in &all {
+        let end = start + tensor.bytes.len();
+        let row = json!({"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]});
+        map.insert(tensor.name.clone(), row);
         start = end;
     }
     let mut text = Value::Object(map).to_string().into_bytes();
     text.resize(text.len().next_multiple_of(8), b' ');
     let mut out = (text.len() as u64).to_le_bytes().to_vec();
     out.extend(text);
+    all.iter().for_each(|tensor| out.extend(&tensor.bytes));
     out
 }
 
-fn sorted(entries: &[Entry]) -> Vec<&Entry> {
-    let mut all: Vec<&Entry> = entries.iter().collect();
+/// The data part alone, which the hashes in the metadata are taken of.
+pub(crate) fn data(entries: &[Entry], dtype: SaveDtype) -> Vec<u8> {
+    let mut all = raw(entries, dtype);
     all.sort_by(|a, b| a.name.cmp(&b.name));
-    all
+    all.into_iter().flat_map(|tensor| tensor.bytes).collect()
+}
+
+fn raw(entries: &[Entry], dtype: SaveDtype) -> Vec<Raw> {
+    let one = |entry: &Entry| {
+        let values = entry.values.iter();
+        let (dtype, bytes) = match dtype {
+            SaveDtype::F16 => ("F16", values.flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect()),
+            SaveDtype::Bf16 => ("BF16", values.flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect()),
+            SaveDtype::F32 => ("F32", values.flat_map(|&v| v.to_le_bytes()).collect()),
+        };
+        Raw { name: entry.name.clone(), dtype, shape: entry.shape.clone(), bytes }
+    };
+    entries.iter().map(one).collect()
 }
 
 /// Writes a file so that a crash leaves either the old one or the whole new one.

@@ -5,7 +5,7 @@ use crate::losses::Prediction;
 use crate::networks::{self, Part, Shape, Trained};
 use crate::plan::Needs;
 use crate::step::{Objective, Trainer};
-use crate::{Config, losses, optimizers};
+use crate::{Config, losses};
 use anyhow::{Context, Result, bail, ensure};
 use models::{Adapter, Betas, Family, Latent, Network, Noise, Target, Texts, Vae};
 use sample::rng::TorchCpu;
@@ -119,8 +119,7 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
         network = network.with_adapters(&attach(targets, Part::Unet)?)?;
     }
     ensure!(!trained.params.is_empty(), "the base has no layers that `targets` asks for");
-    let lengths: Vec<usize> = trained.params.iter().map(|p| p.values.len()).collect();
-    let optimizer = (optimizers::find(&config.optimizer.kind)?.build)(config.optimizer.settings()?, &lengths);
+    let optimizer = config.optimizer.build(&trained.shapes())?;
     let network = network.with_checkpointing(config.memory.gradient_checkpointing);
     let mut trainer = Trainer::new(network, text, trained, optimizer, objective(config, base)?);
     trainer.max_grad_norm = config.optimizer.max_grad_norm;

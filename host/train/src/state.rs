@@ -2,18 +2,19 @@
 //! in it, because it follows from seed and step.
 
 use crate::networks::Trained;
-use crate::optimizers::{Optimize, Slot};
+use crate::optimizers::{Optimize, Slot, Values};
 use crate::run::CheckpointFile;
-use crate::safetensors_file::{Entry, SaveDtype, serialize, write_atomic};
+use crate::safetensors_file::{Raw, serialize_raw, write_atomic};
 use anyhow::{Context, Result, bail, ensure};
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Raised when older states can no longer be read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How many states are kept, so that a damaged one has a predecessor.
 const KEEP: usize = 2;
@@ -40,22 +41,24 @@ impl Position {
 
 /// Writes the state, then removes older ones.
 pub(crate) fn save(dir: &Path, at: &Position, trained: &Trained, optimizer: &dyn Optimize) -> Result<()> {
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut tensors: Vec<Raw> = Vec::new();
     for p in &trained.params {
-        let shape = p.var.dims().to_vec();
-        entries.push(Entry { name: format!("weight/{}", p.name), shape, values: p.values.clone() });
+        tensors.push(raw(format!("weight/{}", p.name), &Values::F32(p.values.clone())));
     }
     for slot in optimizer.state() {
-        let name = format!("optimizer/{}/{}", slot.tensor, slot.name);
-        entries.push(Entry { name, shape: vec![slot.values.len()], values: slot.values });
+        // Names sort as numbers do.
+        let place = slot.tensor.map_or("all".to_owned(), |i| format!("{i:06}"));
+        tensors.push(raw(format!("optimizer/{place}/{}", slot.name), &slot.values));
     }
-    let data = crate::safetensors_file::data(&entries, SaveDtype::F32);
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut digest = Sha256::new();
+    tensors.iter().for_each(|t| digest.update(&t.bytes));
     let metadata = BTreeMap::from([
         ("position".to_owned(), serde_json::to_string(at)?),
         ("optimizer_steps".to_owned(), optimizer.steps().to_string()),
-        ("sha256".to_owned(), format!("{:x}", Sha256::digest(&data))),
+        ("sha256".to_owned(), format!("{:x}", digest.finalize())),
     ]);
-    write_atomic(&dir.join(file_name(at.step)), &serialize(&entries, SaveDtype::F32, &metadata))?;
+    write_atomic(&dir.join(file_name(at.step)), &serialize_raw(tensors, &metadata))?;
     for old in files(dir)?.into_iter().rev().skip(KEEP) {
         // A state that cannot be removed only takes space.
         let _ = std::fs::remove_file(old);
@@ -120,14 +123,38 @@ fn read(path: &Path) -> Result<Read> {
     let steps = get("optimizer_steps")?.parse()?;
     let (mut weights, mut slots) = (BTreeMap::new(), Vec::new());
     for (name, view) in SafeTensors::deserialize(&bytes)?.tensors() {
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        if let Some(name) = name.strip_prefix("weight/") {
+        let values = values(&view).with_context(|| name.clone())?;
+        if let Some((place, name)) = name.strip_prefix("optimizer/").and_then(|n| n.split_once('/')) {
+            let tensor = if place == "all" { None } else { Some(place.parse()?) };
+            slots.push(Slot { tensor, name: name.to_owned(), values });
+        } else if let (Some(name), Values::F32(values)) = (name.strip_prefix("weight/"), values) {
             weights.insert(name.to_owned(), values);
-        } else if let Some((tensor, name)) = name.strip_prefix("optimizer/").and_then(|n| n.split_once('/')) {
-            slots.push(Slot { tensor: tensor.parse()?, name: name.to_owned(), values });
         }
     }
     Ok((at, weights, steps, slots))
+}
+
+/// A tensor of the file.
+fn raw(name: String, values: &Values) -> Raw {
+    let (dtype, shape, bytes) = match values {
+        Values::F32(v) => ("F32", vec![v.len()], v.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Values::F64(v) => ("F64", vec![v.len()], v.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Values::U8(v) => ("U8", vec![v.len()], v.clone()),
+    };
+    Raw { name, dtype, shape, bytes }
+}
+
+/// The way back.
+fn values(view: &TensorView<'_>) -> Result<Values> {
+    let data = view.data();
+    let (words, _) = data.as_chunks::<4>();
+    let (doubles, _) = data.as_chunks::<8>();
+    Ok(match view.dtype() {
+        Dtype::F32 => Values::F32(words.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        Dtype::F64 => Values::F64(doubles.iter().map(|b| f64::from_le_bytes(*b)).collect()),
+        Dtype::U8 => Values::U8(data.to_vec()),
+        other => bail!("unknown number format {other:?}"),
+    })
 }
 
 fn file_name(step: u64) -> String {
@@ -154,7 +181,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
     use crate::networks::{Param, Part};
-    use crate::optimizers::OPTIMIZERS;
+    use crate::optimizers::{OPTIMIZERS, Optimizer};
     use candle_core::{Device, Var};
 
     fn trained(value: f32) -> Trained {
@@ -165,9 +192,14 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_and_a_damaged_one_is_skipped() {
+        for row in OPTIMIZERS {
+            comes_back(row);
+        }
+    }
+
+    fn comes_back(row: &Optimizer) {
         let dir = tempfile::tempdir().unwrap();
-        let row = &OPTIMIZERS[0];
-        let mut optimizer = (row.build)(row.defaults, &[2]);
+        let mut optimizer = (row.build)(&row.settings(), &[vec![2]]);
         for step in 1..=3u64 {
             let mut t = trained(step as f32);
             optimizer.step(&mut [&mut t.params[0].values], &[&[0.1, 0.2]], &[0.1]);
@@ -176,12 +208,12 @@ mod tests {
             save(dir.path(), &at, &trained(step as f32), &*optimizer).unwrap();
         }
         assert_eq!(files(dir.path()).unwrap().len(), KEEP);
-        let (mut t, mut fresh) = (trained(9.0), (row.build)(row.defaults, &[2]));
+        let (mut t, mut fresh) = (trained(9.0), (row.build)(&row.settings(), &[vec![2]]));
         let at = load(dir.path(), "run", &mut t, &mut *fresh, &mut |_| ()).unwrap().unwrap();
         assert_eq!((at.step, fresh.steps()), (3, 3));
         assert_eq!(t.params[0].values, [3.0, -3.0]);
         assert_eq!(t.params[0].var.to_vec1::<f32>().unwrap(), [3.0, -3.0]);
-        assert_eq!(fresh.state(), optimizer.state());
+        assert_eq!(fresh.state(), optimizer.state(), "{}", row.name);
 
         let newest = dir.path().join(file_name(3));
         let mut bytes = std::fs::read(&newest).unwrap();
@@ -197,7 +229,7 @@ mod tests {
     fn the_state_of_another_run_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let row = &OPTIMIZERS[0];
-        let mut optimizer = (row.build)(row.defaults, &[2]);
+        let mut optimizer = (row.build)(&row.settings(), &[vec![2]]);
         save(dir.path(), &Position::new("this".into()), &trained(1.0), &*optimizer).unwrap();
         let error = load(dir.path(), "that", &mut trained(1.0), &mut *optimizer, &mut |_| ()).unwrap_err();
         assert!(error.to_string().contains("another run"));

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LrOptions {
-    /// A row of `LR_SCHEDULES`. Default `cosine_with_restarts`.
+    /// A row of `LR_SCHEDULES`. Default: the optimizer's own; `cosine_with_restarts` for adamw.
     #[serde(rename = "lr_schedule")]
-    pub schedule: String,
+    pub schedule: Option<String>,
     /// Warm-up in optimizer steps, or below 1 as a share of all steps. Default 0.05.
     #[serde(rename = "lr_warmup")]
     pub warmup: f64,
@@ -33,15 +33,7 @@ pub struct LrOptions {
 
 impl Default for LrOptions {
     fn default() -> Self {
-        Self {
-            schedule: "cosine_with_restarts".into(),
-            warmup: 0.05,
-            cycles: 3,
-            power: 1.0,
-            min_ratio: 0.1,
-            timescale: None,
-            decay: 0.2,
-        }
+        Self { schedule: None, warmup: 0.05, cycles: 3, power: 1.0, min_ratio: 0.1, timescale: None, decay: 0.2 }
     }
 }
 
@@ -62,7 +54,9 @@ impl LrOptions {
 
 impl Section for LrOptions {
     fn check(&self, problems: &mut Problems) {
-        problems.found(lr_schedules::find(&self.schedule));
+        if let Some(schedule) = &self.schedule {
+            problems.found(lr_schedules::find(schedule));
+        }
         problems.at_least_one("lr_cycles", self.cycles.into());
         problems.not_negative("lr_warmup", self.warmup);
         problems.not_negative("lr_decay", self.decay);

@@ -28,6 +28,7 @@ pub use saving::SavingOptions;
 pub(crate) use section::{Problems, Section};
 
 use crate::lr_schedules::Curve;
+use crate::optimizers;
 use anyhow::{Context, Result, bail, ensure};
 
 section::sections! {
@@ -79,9 +80,15 @@ impl Config {
         Ok(())
     }
 
+    /// The learning rate schedule: what was asked for, else the optimizer's own.
+    pub fn lr_schedule(&self) -> &str {
+        let own = || optimizers::find(&self.optimizer.kind).map_or("constant", |row| row.schedule);
+        self.lr.schedule.as_deref().unwrap_or_else(own)
+    }
+
     /// The shape of the learning rate over a run of `total` optimizer steps.
     pub fn curve(&self, total: u64) -> Curve {
-        self.lr.curve(self.optimizer.learning_rate, total)
+        self.lr.curve(self.optimizer.learning_rate(), total)
     }
 }
 

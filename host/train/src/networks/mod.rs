@@ -134,6 +134,11 @@ impl Trained {
         tensors.chain(self.constants.iter().map(scalar)).collect()
     }
 
+    /// Shapes of the trained tensors.
+    pub fn shapes(&self) -> Vec<Vec<usize>> {
+        self.params.iter().map(|p| p.var.dims().to_vec()).collect()
+    }
+
     /// How many numbers are trained.
     pub fn size(&self) -> usize {
         self.params.iter().map(|p| p.values.len()).sum()

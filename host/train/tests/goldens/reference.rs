@@ -15,6 +15,16 @@ pub(crate) fn json(name: &str) -> serde_json::Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// Names of the files with this ending in a folder of the reference data, in order.
+pub(crate) fn files(folder: &str, ending: &str) -> Vec<String> {
+    let folder = path(folder);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(ending));
+    names.sort();
+    names
+}
+
 /// A safetensors file in memory.
 pub(crate) struct Tensors {
     name: String,
@@ -64,14 +74,24 @@ impl Tensors {
         self.floats(key).into_iter().map(|v| v as f32).collect()
     }
 
+    pub(crate) fn bytes(&self, key: &str) -> Vec<u8> {
+        self.view(key).data().to_vec()
+    }
+
     pub(crate) fn integers(&self, key: &str) -> Vec<i64> {
         self.view(key).data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
+    /// Has the file this key in its metadata?
+    pub(crate) fn has_header(&self, key: &str) -> bool {
+        let (_, metadata) = SafeTensors::read_metadata(&self.bytes).unwrap();
+        metadata.metadata().as_ref().is_some_and(|m| m.contains_key(key))
     }
 
     /// The header's metadata under a key, as JSON.
     pub(crate) fn header(&self, key: &str) -> serde_json::Value {
         let (_, metadata) = SafeTensors::read_metadata(&self.bytes).unwrap();
-        let text = metadata.metadata().as_ref().unwrap()[key].replace("Infinity", "1e999");
+        let text = metadata.metadata().as_ref().unwrap()[key].replace("Infinity", "1e308");
         serde_json::from_str(&text).unwrap_or(serde_json::Value::Null)
     }
 }

@@ -23,7 +23,7 @@ const VARIANTS: &[Variant] = &[
         name: "minsnr_offset_restarts",
         change: |c| {
             c.loss.weighting = "min_snr".into();
-            c.lr.schedule = "cosine_with_restarts".into();
+            c.lr.schedule = Some("cosine_with_restarts".into());
             c.lr.cycles = 3;
             c.lr.warmup = 2.0;
         },
@@ -132,7 +132,7 @@ fn check(variant: &Variant) {
     let (losses, per_sample) = (case.wanted.floats("loss"), case.wanted.floats("per_sample"));
     let (norms, rates) = (case.wanted.floats("grad_norm"), case.wanted.floats("lr"));
     let groups = case.wanted.shape("lr")[1];
-    let schedule = lr_schedules::find(&case.config.lr.schedule).unwrap();
+    let schedule = lr_schedules::find(case.config.lr_schedule()).unwrap();
     let curve = case.config.curve(norms.len() as u64);
     let accumulation = case.config.run.gradient_accumulation as usize;
     for (step, wanted) in losses.iter().enumerate() {
@@ -146,7 +146,7 @@ fn check(variant: &Variant) {
             continue;
         }
         let update = step / accumulation;
-        let lr = case.config.optimizer.learning_rate * schedule.at(&curve, update as u64);
+        let lr = case.config.optimizer.learning_rate() * schedule.at(&curve, update as u64);
         let wanted = &rates[update * groups..(update + 1) * groups];
         assert!((lr - wanted[groups - 1]).abs() < 1e-12, "{name} step {step}: lr {lr} {wanted:?}");
         let norm = case.trainer.update(Lrs { text_encoder: wanted[0], unet: lr }).unwrap();
