@@ -67,13 +67,13 @@ const LINE: usize = 22;
 
 /// The learning rate over the run, and the plan in words.
 fn picture(config: &Config, plan: &Plan) -> Result<Image> {
-    let schedule = train::lr_schedules::find(&config.lr.schedule)?;
+    let schedule = train::lr_schedules::find(config.lr_schedule())?;
     let total = plan.total_steps.max(1);
     let curve = config.curve(total);
     let count = total.min(POINTS);
     let points = (0..count).map(|i| {
         let step = if count > 1 { i * (total - 1) / (count - 1) } else { 0 };
-        (step as f64 + 1.0, config.optimizer.learning_rate * schedule.at(&curve, step))
+        (step as f64 + 1.0, config.optimizer.learning_rate() * schedule.at(&curve, step))
     });
     let chart = Chart { title: "learning rate", x: "steps", lines: vec![points.collect()], scientific: true };
     let font = crate::canvas::font()?;
