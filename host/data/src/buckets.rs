@@ -1,4 +1,5 @@
-//! Which size each picture is trained at: sd-scripts' aspect-ratio buckets (`library/train_util.py`, `BucketManager`).
+//! Which size each picture is trained at: aspect-ratio buckets as sd-scripts (`library/train_util.py`, `BucketManager`)
+//! or ai-toolkit (`toolkit/buckets.py`) make them.
 //!
 //! Start at [`Buckets::assign`].
 
@@ -8,7 +9,19 @@ use serde::{Deserialize, Serialize};
 /// Width and height in pixels.
 pub type Size = (u32, u32);
 
-/// How the list of sizes is made.
+/// Whose rule chooses the size of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BucketStyle {
+    /// A list of sizes of about one area; the one of the nearest shape is taken.
+    #[default]
+    SdScripts,
+    /// The picture's own shape at the area of the resolution, with each side cut to a multiple of the step; a picture
+    /// is never enlarged by more than a step. Many more sizes than with the other rule.
+    AiToolkit,
+}
+
+/// How sizes are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BucketConfig {
@@ -23,11 +36,20 @@ pub struct BucketConfig {
     pub step: u32,
     /// Small pictures keep their size, cut to a multiple of `step`.
     pub no_upscale: bool,
+    pub style: BucketStyle,
 }
 
 impl Default for BucketConfig {
     fn default() -> Self {
-        Self { resolution: (512, 512), enabled: true, min: 256, max: 1024, step: 64, no_upscale: false }
+        Self {
+            resolution: (512, 512),
+            enabled: true,
+            min: 256,
+            max: 1024,
+            step: 64,
+            no_upscale: false,
+            style: BucketStyle::SdScripts,
+        }
     }
 }
 
@@ -79,7 +101,8 @@ impl Buckets {
                 config.step
             ));
         }
-        if config.enabled && !config.no_upscale && (config.max < config.min || config.max < w.max(h)) {
+        let listed = config.enabled && config.style == BucketStyle::SdScripts;
+        if listed && !config.no_upscale && (config.max < config.min || config.max < w.max(h)) {
             return Err(format!(
                 "expected bucket sides up to {} (the resolution's larger side) or more, found {} to {}",
                 w.max(h),
@@ -87,11 +110,11 @@ impl Buckets {
                 config.max
             ));
         }
-        let predefined = if config.enabled { resolutions(&config) } else { vec![config.resolution] };
+        let predefined = if listed { resolutions(&config) } else { vec![config.resolution] };
         Ok(Self { config, predefined })
     }
 
-    /// All sizes that may be chosen, sorted. With `no_upscale` others may occur.
+    /// All sizes that may be chosen, sorted. With `no_upscale` or ai-toolkit's rule others occur.
     pub fn predefined(&self) -> &[Size] {
         &self.predefined
     }
@@ -100,10 +123,11 @@ impl Buckets {
     /// to the step instead of failing.
     pub fn assign(&self, width: u32, height: u32) -> Assignment {
         let (width, height) = (width.max(1), height.max(1));
-        let (bucket, resized) = if self.config.no_upscale && self.config.enabled {
-            self.without_upscaling(width, height)
-        } else {
-            self.with_upscaling(width, height)
+        let (bucket, resized) = match self.config.style {
+            _ if !self.config.enabled => self.with_upscaling(width, height),
+            BucketStyle::AiToolkit => self.own_shape(width, height),
+            BucketStyle::SdScripts if self.config.no_upscale => self.without_upscaling(width, height),
+            BucketStyle::SdScripts => self.with_upscaling(width, height),
         };
         let crop =
             Rect { x: (resized.0 - bucket.0) / 2, y: (resized.1 - bucket.1) / 2, width: bucket.0, height: bucket.1 };
@@ -120,13 +144,32 @@ impl Buckets {
             self.predefined.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))
         };
         let bucket = exact.or_else(nearest).copied().unwrap_or(self.config.resolution);
-        let scale = if ratio > aspect(bucket) {
-            f64::from(bucket.1) / f64::from(height)
-        } else {
-            f64::from(bucket.0) / f64::from(width)
+        (bucket, covering(bucket, (width, height)))
+    }
+
+    /// ai-toolkit's rule: of the four sizes around the picture's own shape, those up to the resolution's area; of
+    /// these the one whose area is nearest to the wanted one, then the one of the nearest shape.
+    fn own_shape(&self, width: u32, height: u32) -> (Size, Size) {
+        let limit = f64::from(self.config.resolution.0) * f64::from(self.config.resolution.1);
+        let own = f64::from(width) * f64::from(height);
+        let wanted = own.min(limit);
+        let scale = (wanted / own).sqrt();
+        let step = f64::from(self.config.step);
+        let around = |side: u32| {
+            let steps = f64::from(side) * scale / step;
+            // Rounding of the square root must not make 16.000000001 steps of 16.
+            let steps = if (steps - steps.round()).abs() < 1e-6 { steps.round() } else { steps };
+            [steps.floor(), steps.ceil()].map(|n| (n.max(1.0) * step) as u32)
         };
-        let side = |n: u32| (f64::from(n) * scale + 0.5) as u32;
-        (bucket, (side(width).max(bucket.0), side(height).max(bucket.1)))
+        let sizes = around(width).into_iter().flat_map(|w| around(height).map(|h| (w, h)));
+        let area = |s: &Size| f64::from(s.0) * f64::from(s.1);
+        let shape = |s: &Size| (aspect(*s) - aspect((width, height))).abs();
+        let off = |s: &Size| (area(s) - wanted).abs();
+        let fitting = sizes.filter(|s| area(s) <= limit);
+        let best = fitting.min_by(|a, b| off(a).total_cmp(&off(b)).then(shape(a).total_cmp(&shape(b))));
+        let smallest = || (around(width)[0], around(height)[0]);
+        let bucket = best.unwrap_or_else(smallest);
+        (bucket, covering(bucket, (width, height)))
     }
 
     fn without_upscaling(&self, width: u32, height: u32) -> (Size, Size) {
@@ -157,6 +200,17 @@ impl Buckets {
         let resized = (side(resized.0), side(resized.1));
         ((resized.0 - resized.0 % step, resized.1 - resized.1 % step), resized)
     }
+}
+
+/// The size to which a picture is scaled so that it covers a bucket in both directions.
+fn covering(bucket: Size, (width, height): Size) -> Size {
+    let scale = if aspect((width, height)) > aspect(bucket) {
+        f64::from(bucket.1) / f64::from(height)
+    } else {
+        f64::from(bucket.0) / f64::from(width)
+    };
+    let side = |n: u32| (f64::from(n) * scale + 0.5) as u32;
+    (side(width).max(bucket.0), side(height).max(bucket.1))
 }
 
 fn aspect((w, h): Size) -> f64 {
@@ -216,6 +270,7 @@ mod tests {
                 max: number(&c["max"]),
                 step: number(&c["step"]),
                 no_upscale: c["no_upscale"].as_bool().unwrap(),
+                style: BucketStyle::SdScripts,
             })
             .unwrap();
             // Without upscaling sizes follow from the pictures, and the reference lists none.
@@ -223,9 +278,11 @@ mod tests {
                 let predefined: Vec<Size> = predefined.iter().map(size).collect();
                 assert_eq!(buckets.predefined(), predefined, "{c}");
             }
+            let mut used = std::collections::BTreeSet::new();
             for image in case["images"].as_array().unwrap() {
                 let (w, h) = size(&image["size"]);
                 let got = buckets.assign(w, h);
+                used.insert(got.bucket);
                 assert_eq!(got.bucket, size(&image["bucket"]), "{c} {w}×{h}");
                 assert_eq!(got.resized, size(&image["resized"]), "{c} {w}×{h}");
                 assert_eq!(got.ar_error, image["ar_error"].as_f64().unwrap(), "{c} {w}×{h}");
@@ -233,6 +290,32 @@ mod tests {
                 let ltrb: Vec<f64> = ltrb.iter().map(|v| v.as_f64().unwrap()).collect();
                 assert_eq!(got.crop_ltrb.to_vec(), ltrb, "{c} {w}×{h}");
             }
+            let listed: Vec<Size> = case["used_sorted"].as_array().unwrap().iter().map(size).collect();
+            assert_eq!(used.into_iter().collect::<Vec<_>>(), listed, "{c}");
+        }
+    }
+
+    #[test]
+    fn ai_toolkits_rule_keeps_the_shape_and_the_area() {
+        let at = |edge, w, h| {
+            let config =
+                BucketConfig { resolution: (edge, edge), style: BucketStyle::AiToolkit, ..BucketConfig::default() };
+            Buckets::new(config).unwrap().assign(w, h)
+        };
+        // 1920×1080 at the area of 1024² is 1365.3×768: 1344×768 is nearest without going over.
+        assert_eq!(at(1024, 1920, 1080).bucket, (1344, 768));
+        assert_eq!(at(1024, 1080, 1920).bucket, (768, 1344));
+        assert_eq!(at(1024, 1024, 1024).bucket, (1024, 1024));
+        assert_eq!(at(1024, 3000, 3000).resized, (1024, 1024));
+        // Small pictures stay small, and what is smaller than a step grows to it.
+        assert_eq!(at(1024, 640, 448), at(768, 640, 448));
+        assert_eq!((at(1024, 640, 448).bucket, at(1024, 640, 448).resized), ((640, 448), (640, 448)));
+        assert_eq!(at(1024, 30, 20).bucket, (64, 64));
+        for (w, h) in [(700, 701), (1999, 300), (300, 1999), (65, 129), (5000, 4000)] {
+            let a = at(768, w, h);
+            assert!(a.bucket.0 % 64 == 0 && a.bucket.1 % 64 == 0, "{a:?}");
+            assert!(u64::from(a.bucket.0) * u64::from(a.bucket.1) <= 768 * 768, "{a:?}");
+            assert!(a.resized.0 >= a.bucket.0 && a.resized.1 >= a.bucket.1, "{a:?}");
         }
     }
 
@@ -261,13 +344,19 @@ mod tests {
     fn pictures_are_scaled_and_cropped_as_in_the_reference() {
         let file = reference("dataset/resize.safetensors");
         let input = file.image("input");
-        for name in ["grow", "shrink", "shrink_tall", "same_crop"] {
+        let names: Vec<String> =
+            file.names().iter().filter_map(|n| n.strip_suffix(".resized")).map(str::to_owned).collect();
+        assert!(!names.is_empty());
+        for name in names {
+            let name = name.as_str();
             let wanted = file.image(name);
             let resized = file.integers(&format!("{name}.resized"));
             let resized = (resized[0] as u32, resized[1] as u32);
             let (w, h) = (wanted.width, wanted.height);
             let crop = Rect { x: (resized.0 - w) / 2, y: (resized.1 - h) / 2, width: w, height: h };
-            let assignment = Assignment { bucket: (w, h), resized, crop, ar_error: 0.0, crop_ltrb: [0.0; 4] };
+            let ltrb = crop_ltrb((w, h), (input.width, input.height));
+            assert_eq!(ltrb.to_vec(), file.floats(&format!("{name}.crop_ltrb")), "{name}");
+            let assignment = Assignment { bucket: (w, h), resized, crop, ar_error: 0.0, crop_ltrb: ltrb };
             let got = assignment.apply(&input).unwrap();
             // Area sums floats in another order than OpenCV's vector code, so a tie may round the other way.
             let worst = got.pixels.iter().zip(wanted.pixels.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();

@@ -1,6 +1,7 @@
 //! A data set: images with what is known of them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use spec::{Annotation, ObjectType};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +31,23 @@ pub struct Item {
     /// The caption is in sentences: it is never split at commas and never shuffled.
     #[serde(default)]
     pub natural_language: bool,
+    /// A regularisation image: it shows the class without the subject, and keeps what the base knows of it.
+    #[serde(default)]
+    pub is_reg: bool,
+    /// Says how much of the loss counts where, if there is one.
+    #[serde(default)]
+    pub mask: Option<Mask>,
+    /// Settings of the trainer that hold for this image alone, because its subset has settings of its own.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub settings: Map<String, Value>,
+}
+
+/// A picture whose brightness is a weight for each pixel of another: white counts, black does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mask {
+    pub path: PathBuf,
+    /// SHA-256 of the file, in hex.
+    pub digest: String,
 }
 
 impl Item {
@@ -73,7 +91,7 @@ impl Dataset {
         counts
     }
 
-    /// Identity of the contents: pictures, annotations, repeats and subsets. Paths do not count.
+    /// Identity of the contents: pictures, annotations, repeats, subsets and their settings. Paths do not count.
     pub fn digest(&self) -> String {
         let mut hash = crate::store::Hasher::default();
         for item in &self.items {
@@ -82,7 +100,9 @@ impl Dataset {
                 hash.part(part.as_bytes());
             }
             hash.part(&item.repeats.to_le_bytes());
-            hash.part(&[u8::from(item.natural_language)]);
+            hash.part(&[u8::from(item.natural_language), u8::from(item.is_reg)]);
+            hash.part(item.mask.as_ref().map_or("", |m| &m.digest).as_bytes());
+            hash.part(serde_json::to_string(&item.settings).unwrap_or_default().as_bytes());
         }
         hash.finish()
     }
@@ -112,5 +132,8 @@ mod tests {
         assert_eq!(a.digest(), b.digest());
         b.items[0].annotation.tags[0].name = "cap".into();
         assert_ne!(a.digest(), b.digest());
+        let mut c = a.clone();
+        c.items[0].settings.insert("flip".into(), true.into());
+        assert_ne!(a.digest(), c.digest());
     }
 }

@@ -11,13 +11,14 @@ mod dataset;
 pub mod image;
 mod inference;
 pub mod kinds;
+pub mod sd_scripts;
 mod store;
 #[cfg(test)]
 mod testing;
 
 pub use crate::array::{Array, ArrayData, Dtype};
 pub use crate::buckets::{Assignment, BucketConfig, Buckets};
-pub use crate::dataset::{Dataset, Item};
+pub use crate::dataset::{Dataset, Item, Mask};
 pub use crate::image::{
     ChannelOrder, Codec, DecodeLimits, Filter, Fit, Image, ImageError, Layout, Perceptual, PixelFormat, Rect,
     ResizeSpec, TensorSpec,

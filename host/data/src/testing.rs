@@ -44,6 +44,13 @@ pub(crate) fn reference(name: &str) -> Tensors {
 pub(crate) struct Tensors(Vec<u8>);
 
 impl Tensors {
+    /// Names of all tensors.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let header = u64::from_le_bytes(self.0[..8].try_into().unwrap()) as usize;
+        let all: serde_json::Value = serde_json::from_slice(&self.0[8..8 + header]).unwrap();
+        all.as_object().unwrap().keys().filter(|k| *k != "__metadata__").cloned().collect()
+    }
+
     /// Shape and bytes of a tensor.
     fn get(&self, name: &str) -> (Vec<u32>, &[u8]) {
         let header = u64::from_le_bytes(self.0[..8].try_into().unwrap()) as usize;
@@ -61,6 +68,11 @@ impl Tensors {
     pub(crate) fn image(&self, name: &str) -> Image {
         let (shape, bytes) = self.get(name);
         Image::new(shape[1], shape[0], PixelFormat::Rgb8, bytes).unwrap()
+    }
+
+    /// A tensor of f64.
+    pub(crate) fn floats(&self, name: &str) -> Vec<f64> {
+        self.get(name).1.chunks_exact(8).map(|c| f64::from_le_bytes(c.try_into().unwrap())).collect()
     }
 
     /// A tensor of i64.

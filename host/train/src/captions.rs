@@ -1,7 +1,11 @@
 //! From the caption of an image to the prompt of one step, in sd-scripts' order: prefix and suffix, dropout, choice of
 //! a line and wildcards, kept tokens, growing number of tokens, shuffling, dropout of tags, second separator.
 
-use crate::dice::{Dice, shuffle};
+use crate::batches::Slice;
+use crate::dice::{Dice, Purpose, Stream, shuffle};
+use crate::own::Own;
+use crate::plan::keep_tokens;
+use data::{Dataset, Item};
 
 /// What is done to captions. The default leaves them as they are, except that only the first line counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +75,22 @@ impl Pipeline {
         Self { shuffle: false, tag_dropout: 0.0, warmup_steps: 0.0, ..self.clone() }
     }
 
-    /// The prompt for one use of a caption.
-    pub fn prompt(&self, caption: &str, at: Moment, dice: &mut dyn Dice) -> String {
+    /// The same for one caption: a prefix or suffix that it has already is not added again, and sentences are not torn
+    /// apart.
+    pub fn for_caption(&self, caption: &str, sentences: bool) -> Self {
+        let mut own = if sentences { self.for_sentences() } else { self.clone() };
+        let is_there = |added: &str, found: bool| !added.trim().is_empty() && found;
+        if is_there(&own.prefix, caption.trim_start().starts_with(own.prefix.trim())) {
+            own.prefix.clear();
+        }
+        if is_there(&own.suffix, caption.trim_end().ends_with(own.suffix.trim())) {
+            own.suffix.clear();
+        }
+        own
+    }
+
+    /// A caption with prefix and suffix.
+    pub fn dressed(&self, caption: &str) -> String {
         let mut caption = caption.to_owned();
         if !self.prefix.is_empty() {
             caption = format!("{} {caption}", self.prefix);
@@ -80,6 +98,20 @@ impl Pipeline {
         if !self.suffix.is_empty() {
             caption = format!("{caption} {}", self.suffix);
         }
+        caption
+    }
+
+    /// The tags of a caption's first line in their order, without those behind a second separator.
+    pub fn tags(&self, caption: &str) -> Vec<String> {
+        let line = first_line(caption);
+        let (mut tags, free, _) = self.parts(&line);
+        tags.extend(free);
+        tags.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The prompt for one use of a caption.
+    pub fn prompt(&self, caption: &str, at: Moment, dice: &mut dyn Dice) -> String {
+        let mut caption = self.dressed(caption);
         let drop = self.dropout > 0.0 && dice.unit() < self.dropout;
         if drop || (self.dropout_every_epochs > 0 && at.epoch.is_multiple_of(self.dropout_every_epochs)) {
             caption.clear();
@@ -132,6 +164,43 @@ impl Pipeline {
         let mut fixed: Vec<&str> = caption.trim().split(&self.separator).map(str::trim).collect();
         let free = fixed.split_off(self.keep_tokens.min(fixed.len()));
         (fixed, free, Vec::new())
+    }
+}
+
+/// Does a caption consist of sentences, so that it must not be torn apart?
+pub(crate) fn is_sentences(item: &Item) -> bool {
+    item.natural_language || item.annotation.text.is_some()
+}
+
+/// The captions of a data set, each with what is done to it.
+pub(crate) struct Captions {
+    rows: Vec<(String, Pipeline)>,
+    /// Steps of the whole run.
+    total: u64,
+}
+
+impl Captions {
+    pub(crate) fn new(own: &Own, dataset: &Dataset, total: u64) -> Self {
+        let keep = keep_tokens(own, dataset);
+        let row = |(i, item): (usize, &Item)| {
+            let caption = item.caption();
+            let pipeline = own.of(i).captions.pipeline(keep[i]).for_caption(&caption, is_sentences(item));
+            (caption, pipeline)
+        };
+        Self { rows: dataset.items.iter().enumerate().map(row).collect(), total }
+    }
+
+    /// The prompts of a batch, as they are trained at optimizer step `step` (from 0).
+    pub(crate) fn draw(&self, slice: &Slice, step: u64, seed: u64) -> Vec<String> {
+        let mut dice = Stream::new(seed, Purpose::Caption, slice.index);
+        let at = Moment { epoch: slice.epoch, step, total: self.total };
+        let rows = slice.items.iter().map(|&i| &self.rows[i]);
+        rows.map(|(caption, pipeline)| pipeline.prompt(caption, at, &mut dice)).collect()
+    }
+
+    /// Every caption whole, with prefix and suffix, in the order of the data set.
+    pub(crate) fn all(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().map(|(caption, pipeline)| pipeline.dressed(caption))
     }
 }
 
@@ -193,6 +262,21 @@ mod tests {
         let p = Pipeline { shuffle: true, tag_dropout: 0.9, ..Pipeline::default() }.for_sentences();
         let text = "A dog, a cat, and a hat, in that order.";
         assert_eq!(p.prompt(text, AT, &mut dice(0)), text);
+    }
+
+    #[test]
+    fn a_prefix_is_not_doubled() {
+        let p = Pipeline { prefix: "In style of X.".into(), suffix: "end".into(), ..Pipeline::default() };
+        let once = |caption: &str| p.for_caption(caption, true).prompt(caption, AT, &mut dice(0));
+        assert_eq!(once("A dog."), "In style of X. A dog. end");
+        assert_eq!(once(&once("A dog.")), once("A dog."));
+    }
+
+    #[test]
+    fn all_captions_are_empty_in_some_epochs() {
+        let p = Pipeline { dropout_every_epochs: 3, ..Pipeline::default() };
+        let empty = |epoch| p.prompt("hat", Moment { epoch, ..AT }, &mut dice(0)).is_empty();
+        assert_eq!((1..7).map(empty).collect::<Vec<_>>(), [false, false, true, false, false, true]);
     }
 
     #[test]

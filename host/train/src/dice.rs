@@ -22,6 +22,10 @@ pub enum Purpose {
     Flip,
     /// The gradient check before the first step; index: tensor.
     Check,
+    /// Crops and colours of a picture's versions, with the picture's hash as seed; index: version.
+    Version,
+    /// Which version of a picture is shown; index: micro step.
+    Variant,
 }
 
 /// Where shuffles and dropouts get their numbers from.

@@ -2,13 +2,13 @@
 //! depend on the number of the batch alone.
 
 use crate::Config;
-use crate::batches::Slice;
-use crate::captions::{Moment, Pipeline};
+use crate::batches::{Batches, Slice};
+use crate::captions::Captions;
 use crate::dice::{Dice, Purpose, Stream};
 use crate::diffusion::with_offset;
-use crate::images::{Latents, Moments};
-use crate::plan::is_sentences;
+use crate::images::{Latents, Pick};
 use crate::step::{Batch, Text};
+use crate::text_rows::{join_rows, rows_of};
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use data::Dataset;
@@ -24,8 +24,8 @@ pub(crate) struct Feed<'a> {
     pub(crate) latents: Latents,
     /// The base's own text encoder, without a network.
     pub(crate) text: &'a Texts,
-    pub(crate) captions: Pipeline,
-    pub(crate) total_steps: u64,
+    pub(crate) batches: Batches,
+    pub(crate) captions: Captions,
     /// Timesteps that may be drawn: from, to (not included).
     pub(crate) timesteps: (u32, u32),
     pub(crate) device: Device,
@@ -41,25 +41,24 @@ impl Feed<'_> {
         let (low, high) = self.timesteps;
         let mut dice = Stream::new(self.config.run.seed, Purpose::Timestep, slice.index);
         let timesteps = slice.items.iter().map(|_| low + dice.below((high - low) as usize) as u32).collect();
-        let prompts = self.prompts(slice, step);
+        let prompts = self.captions.draw(slice, step, self.config.run.seed);
         let text = if self.config.network.train_text_encoder {
             let ids = prompts.iter().map(|p| self.ids(p)).collect::<Result<Vec<_>>>()?;
             Text::Ids(Tensor::cat(&ids, 0)?)
         } else {
             Text::States(self.states(&prompts)?)
         };
-        Ok(Batch { latents, noise, timesteps, text, mask: self.mask(slice)?, weights: None })
+        Ok(Batch { latents, noise, timesteps, text, mask: self.mask(slice)?, weights: self.batches.weights(slice) })
     }
 
-    fn moments(&self, slice: &Slice) -> Vec<&Moments> {
-        let mut dice = Stream::new(self.config.run.seed, Purpose::Flip, slice.index);
-        let flip = self.config.images.flip;
-        slice.items.iter().map(|&i| self.latents.get(i, flip && dice.unit() < 0.5)).collect()
+    fn picks(&self, slice: &Slice) -> Vec<Pick<'_>> {
+        self.latents.pick(slice, self.config.run.seed)
     }
 
     /// (b, c, h, w)
     fn latents(&self, slice: &Slice) -> Result<Tensor> {
-        let moments = self.moments(slice);
+        let picks = self.picks(slice);
+        let moments: Vec<_> = picks.iter().map(|p| p.moments).collect();
         let mut dice = Stream::new(self.config.run.seed, Purpose::Latent, slice.index);
         let mut values = Vec::new();
         for m in &moments {
@@ -82,29 +81,19 @@ impl Feed<'_> {
     }
 
     fn mask(&self, slice: &Slice) -> Result<Option<Tensor>> {
-        let moments = self.moments(slice);
+        let picks = self.picks(slice);
+        let moments: Vec<_> = picks.iter().map(|p| p.moments).collect();
         let Some(masks) = moments.iter().map(|m| m.mask.clone()).collect::<Option<Vec<_>>>() else { return Ok(None) };
         let (_, h, w) = moments[0].shape;
         Ok(Some(Tensor::from_vec(masks.concat(), (moments.len(), 1, h, w), &self.device)?))
     }
 
-    /// The prompts of a batch, as they are trained.
-    pub(crate) fn prompts(&self, slice: &Slice, step: u64) -> Vec<String> {
-        let mut dice = Stream::new(self.config.run.seed, Purpose::Caption, slice.index);
-        let at = Moment { epoch: slice.epoch, step, total: self.total_steps };
-        let prompt = |&i: &usize| {
-            let item = &self.dataset.items[i];
-            let pipeline = if is_sentences(item) { self.captions.for_sentences() } else { self.captions.clone() };
-            pipeline.prompt(&item.caption(), at, &mut dice)
-        };
-        slice.items.iter().map(prompt).collect()
-    }
-
     /// One note about all captions that are longer than the text encoder reads.
     pub(crate) fn cut_captions(&self) -> Result<Option<String>> {
         let (mut cut, mut worst) = (Vec::new(), 0);
-        for item in &self.dataset.items {
-            let (_, lost) = self.part()?.row_of(&item.caption())?;
+        let rows = self.config.captions.rows();
+        for (item, caption) in self.dataset.items.iter().zip(self.captions.all()) {
+            let (_, lost) = rows_of(self.part()?, &caption, rows)?;
             if lost > 0 {
                 cut.push(item.id.as_str());
                 worst = worst.max(lost);
@@ -122,10 +111,12 @@ impl Feed<'_> {
         self.text.parts().first().context("a base without a text encoder")
     }
 
-    /// Token ids, (1, n).
+    /// Token ids, (rows, n).
     fn ids(&self, prompt: &str) -> Result<Tensor> {
-        let (ids, _) = self.part()?.row_of(prompt).with_context(|| format!("prompt {prompt:?}"))?;
-        Ok(Tensor::new(ids.as_slice(), &self.device)?.unsqueeze(0)?)
+        let rows = rows_of(self.part()?, prompt, self.config.captions.rows());
+        let (rows, _) = rows.with_context(|| format!("prompt {prompt:?}"))?;
+        let count = rows.len();
+        Ok(Tensor::new(rows.concat().as_slice(), &self.device)?.reshape((count, ()))?)
     }
 
     /// (b, n, d)
@@ -137,6 +128,7 @@ impl Feed<'_> {
                 continue;
             }
             let own = self.part()?.encode_ids(&self.ids(prompt)?, Some(self.config.captions.clip_skip))?;
+            let own = join_rows(own, self.config.captions.rows())?;
             let new = self.text.combine(vec![own])?.states.detach();
             if self.encoded.len() >= KEPT_PROMPTS {
                 self.encoded.clear();

@@ -1,11 +1,16 @@
 //! Pictures as the VAE sees them, encoded once and kept in the store.
 
-use crate::batches::Batches;
+use crate::Config;
+use crate::augment::{Color, Version};
+use crate::batches::{Batches, Slice, View};
+use crate::dice::{Dice, Purpose, Stream};
+use crate::own::Own;
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use data::{ChannelOrder, Dataset, DecodeLimits, Dtype, Image, Item, Layout, PixelFormat, Store, TensorSpec};
+use data::{Assignment, ChannelOrder, Dataset, DecodeLimits, Dtype, Image, Item, Layout, Store, TensorSpec};
 use models::{Latent, Vae};
 use sha2::{Digest, Sha256};
+use std::path::Path;
 
 /// Kind of the store's records.
 const KIND: &str = "latents";
@@ -23,16 +28,55 @@ pub(crate) struct Moments {
     pub(crate) shape: (usize, usize, usize),
 }
 
-/// Every picture of a data set, plain and, if asked for, mirrored.
+/// Every picture of a data set at every resolution, in all the versions that steps draw from.
 pub(crate) struct Latents {
-    plain: Vec<Moments>,
-    mirrored: Vec<Moments>,
+    views: Vec<Shown>,
+}
+
+/// A view's versions.
+struct Shown {
+    /// Version, then plain and mirrored, if it is mirrored at all.
+    encoded: Vec<Moments>,
+    flips: bool,
+    crops: bool,
+    /// Size of the picture in pixels: height, width.
+    original: (u32, u32),
+    place: Assignment,
+}
+
+/// What a batch shows of one picture.
+pub(crate) struct Pick<'a> {
+    pub(crate) moments: &'a Moments,
+    /// Height and width of the picture, top and left of what is seen, height and width of the bucket, in pixels: what
+    /// SDXL is told of sizes.
+    pub(crate) size: [f32; 6],
 }
 
 impl Latents {
-    /// The picture with this index.
-    pub(crate) fn get(&self, index: usize, mirrored: bool) -> &Moments {
-        if mirrored { &self.mirrored[index] } else { &self.plain[index] }
+    /// What a batch shows: mirrored or not, and which version, are drawn from streams of their own.
+    pub(crate) fn pick(&self, slice: &Slice, seed: u64) -> Vec<Pick<'_>> {
+        let mut flips = Stream::new(seed, Purpose::Flip, slice.index);
+        let mut variants = Stream::new(seed, Purpose::Variant, slice.index);
+        let pick = |&view: &usize| {
+            let shown = &self.views[view];
+            let sides = 1 + usize::from(shown.flips);
+            let mirrored = flips.unit() < 0.5 && shown.flips;
+            let version = Version::draw(shown.crops, shown.encoded.len() / sides, &mut variants);
+            let moments = &shown.encoded[version * sides + usize::from(mirrored)];
+            Pick { moments, size: shown.size(mirrored) }
+        };
+        slice.views.iter().map(pick).collect()
+    }
+}
+
+impl Shown {
+    /// As sd-scripts: whole numbers, the crop in pixels of the bucket, and the same for every random crop.
+    fn size(&self, mirrored: bool) -> [f32; 6] {
+        let (width, height) = self.place.bucket;
+        let [left, top, right, _] = self.place.crop_ltrb;
+        let left = if mirrored { f64::from(width) - right } else { left };
+        let (h, w) = self.original;
+        [h as f32, w as f32, top.trunc() as f32, left.trunc() as f32, height as f32, width as f32]
     }
 }
 
@@ -45,34 +89,48 @@ pub(crate) struct Encoder<'a> {
     pub(crate) device: &'a Device,
     pub(crate) store: Option<&'a Store>,
     pub(crate) masked: bool,
-    pub(crate) mirror: bool,
 }
 
 impl Encoder<'_> {
     /// Encodes what is not in the store yet. `step(done, total)` may stop it with an error.
     pub(crate) fn all(
         &self,
+        config: &Config,
         dataset: &Dataset,
         batches: &Batches,
         step: &mut dyn FnMut(u64, u64) -> Result<()>,
     ) -> Result<Latents> {
-        let sides: &[bool] = if self.mirror { &[false, true] } else { &[false] };
-        let total = (dataset.items.len() * sides.len()) as u64;
-        let mut latents = Latents { plain: Vec::new(), mirrored: Vec::new() };
-        for &mirrored in sides {
-            for (index, item) in dataset.items.iter().enumerate() {
-                step((latents.plain.len() + latents.mirrored.len()) as u64, total)?;
-                let moments = self.one(item, &batches.assignments[index], mirrored);
-                let moments = moments.with_context(|| format!("image {}", item.id))?;
-                if mirrored { &mut latents.mirrored } else { &mut latents.plain }.push(moments);
+        let own = Own::new(config, dataset)?;
+        let sides = |view: &View| 1 + u64::from(own.of(view.item).images.flip);
+        let versions = |view: &View| own.of(view.item).images.versions() as u64 * sides(view);
+        let total = batches.views.iter().map(versions).sum();
+        let (mut done, mut views) = (0, Vec::with_capacity(batches.views.len()));
+        for view in &batches.views {
+            let (item, place) = (&dataset.items[view.item], view.assignment);
+            let c = &own.of(view.item).images;
+            let mut encoded = Vec::new();
+            for version in Version::all(item, &place, c.random_crop, c.color_jitter, c.versions()) {
+                for mirrored in [false, true].into_iter().filter(|&m| c.flip || !m) {
+                    step(done, total)?;
+                    let moments = self.one(item, &place, &version, mirrored);
+                    encoded.push(moments.with_context(|| format!("image {}", item.id))?);
+                    done += 1;
+                }
             }
+            views.push(Shown {
+                encoded,
+                flips: c.flip,
+                crops: c.random_crop,
+                original: (item.height, item.width),
+                place,
+            });
         }
         step(total, total)?;
-        Ok(latents)
+        Ok(Latents { views })
     }
 
-    fn one(&self, item: &Item, place: &data::Assignment, mirrored: bool) -> Result<Moments> {
-        let key = self.key(item, place, mirrored);
+    fn one(&self, item: &Item, place: &Assignment, version: &Version, mirrored: bool) -> Result<Moments> {
+        let key = self.key(item, place, version, mirrored);
         if let Some(store) = self.store {
             // A damaged record has been removed and is made again.
             let found = store.get_record(KIND, &key).unwrap_or_else(|e| {
@@ -83,12 +141,17 @@ impl Encoder<'_> {
                 return Ok(moments);
             }
         }
+        let side = |image: Image| if mirrored { mirror(&image) } else { Ok(image) };
         let image = Image::open(&item.path, &DecodeLimits::default())?;
-        let mut image = place.apply(&image)?;
-        if mirrored {
-            image = mirror(&image)?;
+        let mut moments = self.encode(&side(version.apply(&image, place)?)?)?;
+        if self.masked
+            && let Some(mask) = &item.mask
+        {
+            let picture = (image.width, image.height);
+            let image = open_mask(&mask.path, picture)?;
+            let plain = Version { color: Color::Plain, ..*version };
+            moments.mask = Some(self.cells(&side(plain.apply(&image, place)?)?, luminance));
         }
-        let moments = self.encode(&image)?;
         if let Some(store) = self.store {
             store.put_record(KIND, &key, &write(&moments))?;
         }
@@ -96,11 +159,12 @@ impl Encoder<'_> {
     }
 
     /// What the latents depend on.
-    fn key(&self, item: &Item, place: &data::Assignment, mirrored: bool) -> String {
+    fn key(&self, item: &Item, place: &Assignment, version: &Version, mirrored: bool) -> String {
         let mut hash = Sha256::new();
         let (size, resized) = (place.bucket, place.resized);
-        let text = format!("1 {} {} {size:?} {resized:?} {mirrored} {}", item.digest, self.digest, self.masked);
-        hash.update(text);
+        let mask = item.mask.as_ref().map_or("", |m| m.digest.as_str());
+        let (image, vae, masked) = (&item.digest, self.digest, self.masked);
+        hash.update(format!("2 {image} {vae} {size:?} {resized:?} {version:?} {mirrored} {masked} {mask}"));
         format!("{:x}", hash.finalize())
     }
 
@@ -134,18 +198,43 @@ impl Encoder<'_> {
 
     /// Mean opacity below each number of the latent, 0..1.
     fn mask(&self, image: &Image) -> Vec<f32> {
-        let f = self.vae.config().factor();
-        let (w, h) = (image.width as usize / f, image.height as usize / f);
-        if image.format != PixelFormat::Rgba8 {
-            return vec![1.0; w * h];
-        }
-        let alpha = |x: usize, y: usize| u32::from(image.pixels[(y * image.width as usize + x) * 4 + 3]);
-        let cell = |i: usize| -> u32 {
-            let (x, y) = (i % w * f, i / w * f);
-            (0..f * f).map(|k| alpha(x + k % f, y + k / f)).sum()
-        };
-        (0..w * h).map(|i| cell(i) as f32 / (255 * f * f) as f32).collect()
+        self.cells(image, |pixel| if pixel.len() == 4 { f32::from(pixel[3]) } else { 255.0 })
     }
+
+    /// The mean of what `value` reads in the pixels below each number of the latent, as a share of 255.
+    fn cells(&self, image: &Image, value: fn(&[u8]) -> f32) -> Vec<f32> {
+        let f = self.vae.config().factor();
+        let n = image.format.channels();
+        let (w, h) = (image.width as usize / f, image.height as usize / f);
+        let at = |x: usize, y: usize| value(&image.pixels[(y * image.width as usize + x) * n..][..n]);
+        let cell = |i: usize| -> f32 {
+            let (x, y) = (i % w * f, i / w * f);
+            (0..f * f).map(|k| at(x + k % f, y + k / f)).sum()
+        };
+        (0..w * h).map(|i| cell(i) / (255 * f * f) as f32).collect()
+    }
+}
+
+fn luminance(pixel: &[u8]) -> f32 {
+    if pixel.len() < 3 {
+        return f32::from(pixel[0]);
+    }
+    0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2])
+}
+
+/// A mask of the same shape as its picture; it may be smaller or larger.
+fn open_mask(path: &Path, (width, height): (u32, u32)) -> Result<Image> {
+    let image = Image::open(path, &DecodeLimits::default()).context("its mask")?;
+    let shape = |w: u32, h: u32| f64::from(w) / f64::from(h);
+    let off = (shape(image.width, image.height) / shape(width, height) - 1.0).abs();
+    ensure!(
+        off < 0.02,
+        "its mask {} is {}×{}, the image {width}×{height}: they must have one shape",
+        path.display(),
+        image.width,
+        image.height
+    );
+    Ok(image)
 }
 
 /// Left and right exchanged.
@@ -187,6 +276,7 @@ fn parse(bytes: &[u8]) -> Option<Moments> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data::PixelFormat;
 
     #[test]
     fn stored_moments_come_back() {

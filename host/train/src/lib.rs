@@ -6,6 +6,7 @@
 //! [`Config`]; one step alone is [`Trainer`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod augment;
 mod batches;
 pub mod captions;
 mod check;
@@ -20,26 +21,31 @@ pub mod lr_schedules;
 mod metadata;
 pub mod networks;
 pub mod optimizers;
+mod own;
 mod plan;
 mod run;
 mod safetensors_file;
+mod sample_prompts;
 mod setup;
 mod state;
 mod step;
+pub mod text_rows;
 
-pub use batches::{Batches, Slice};
+pub use batches::{Batches, Order, Slice, View};
 pub use check::check_gradients;
 pub use config::{
     CaptionOptions, Config, ImageOptions, LossOptions, LrOptions, NetworkOptions, NoiseOptions, OptimizerOptions,
-    RunOptions, SavingOptions,
+    Resolution, RunOptions, SavingOptions,
 };
 pub use log::LogLine;
 pub use losses::{LOSSES, Prediction, WEIGHTINGS};
 pub use lr_schedules::LR_SCHEDULES;
+pub use metadata::tag_frequency;
 pub use networks::{NETWORKS, Targets};
 pub use optimizers::OPTIMIZERS;
-pub use plan::{Needs, Plan, PlannedBucket, plan};
+pub use plan::{Needs, Plan, PlannedBucket, Variety, plan};
 pub use run::{Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, train};
 pub use safetensors_file::SaveDtype;
+pub use sample_prompts::SamplePrompt;
 pub use setup::{Base, trainable, trainer};
 pub use step::{Batch, Losses, Lrs, Objective, Text, Trainer};

@@ -59,8 +59,9 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
             "text_encoder_lr",
             if c.network.train_text_encoder { number(c.optimizer.text_encoder_lr()) } else { "None".into() },
         ),
-        ("num_train_images", plan.images_per_epoch.to_string()),
-        ("num_reg_images", "0".into()),
+        ("num_train_images", (plan.images_per_epoch - plan.reg_per_epoch).to_string()),
+        ("num_reg_images", plan.reg_per_epoch.to_string()),
+        ("prior_loss_weight", number(c.images.prior_loss_weight)),
         ("num_batches_per_epoch", plan.batches_per_epoch.to_string()),
         ("num_epochs", plan.epochs.to_string()),
         ("epoch", epoch.to_string()),
@@ -83,7 +84,7 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("v_parameterization", python(facts.prediction == Prediction::V)),
         ("base_model_version", facts.base_version.into()),
         ("clip_skip", if c.captions.clip_skip > 1 { c.captions.clip_skip.to_string() } else { "None".into() }),
-        ("max_token_length", "75".into()),
+        ("max_token_length", c.captions.max_token_length.to_string()),
         ("cache_latents", python(true)),
         ("seed", c.run.seed.to_string()),
         ("noise_offset", number(c.noise.noise_offset)),
@@ -91,6 +92,7 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("optimizer", optimizer),
         ("max_grad_norm", number(c.optimizer.max_grad_norm)),
         ("caption_dropout_rate", number(c.captions.caption_dropout)),
+        ("caption_dropout_every_n_epochs", c.captions.caption_dropout_every_epochs.to_string()),
         ("caption_tag_dropout_rate", number(c.captions.tag_dropout)),
         ("min_snr_gamma", min_snr.map_or("None".into(), number)),
         ("debiased_estimation", python(c.loss.weighting == "debiased")),
@@ -99,9 +101,9 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("huber_schedule", json!(c.loss.huber_schedule).as_str().unwrap_or_default().into()),
         ("masked_loss", python(c.loss.masked_loss)),
         ("resolution", resolution(plan)),
-        ("color_aug", python(false)),
+        ("color_aug", python(c.images.color_jitter)),
         ("flip_aug", python(c.images.flip)),
-        ("random_crop", python(false)),
+        ("random_crop", python(c.images.random_crop)),
         ("shuffle_caption", python(c.captions.shuffle_tags)),
         ("enable_bucket", python(c.images.buckets)),
         ("bucket_no_upscale", python(c.images.bucket_no_upscale)),
@@ -156,13 +158,13 @@ fn folders(dataset: &Dataset) -> Value {
     all.into_iter().map(row).collect::<Map<_, _>>().into()
 }
 
-/// For each folder, how often each tag is shown in an epoch.
-fn tag_frequency(dataset: &Dataset) -> Value {
-    let mut all: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+/// For each folder, how many of its captions have each tag, in lower case; sd-scripts, `set_tag_frequency`.
+pub fn tag_frequency(dataset: &Dataset) -> Value {
+    let mut all: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
     for item in &dataset.items {
         let tags = all.entry(folder(&item.subset)).or_default();
         for tag in &item.annotation.tags {
-            *tags.entry(tag.name.trim()).or_default() += u64::from(item.repeats.max(1));
+            *tags.entry(tag.name.trim().to_lowercase()).or_default() += 1;
         }
     }
     json!(all)
@@ -219,7 +221,7 @@ mod tests {
         assert_eq!(m["modelspec.hash_sha256"], format!("0x{digest}"));
         assert_eq!(m["sshs_model_hash"], digest);
         assert_eq!((&*m["ss_network_dim"], &*m["ss_network_alpha"], &*m["ss_steps"]), ("16", "16.0", "5"));
-        assert_eq!(m["ss_tag_frequency"], r#"{"images":{"hat":3}}"#);
+        assert_eq!(m["ss_tag_frequency"], r#"{"images":{"hat":1}}"#);
         assert_eq!(m["modelspec.trigger_phrase"], "hat");
         assert_eq!(m["modelspec.architecture"], "stable-diffusion-v1/lora");
         assert_eq!(m["modelspec.resolution"], "512x512");

@@ -1,12 +1,14 @@
 //! A whole run: plan, latents, network, check, steps, checkpoints, state.
 
 use crate::batches::{Batches, Slice};
+use crate::captions::Captions;
 use crate::check::check_gradients;
 use crate::feed::Feed;
 use crate::images::Encoder;
 use crate::log::{Log, LogLine, Smooth};
 use crate::metadata::{self, Facts as MetadataFacts};
-use crate::plan::{Plan, batches, plan};
+use crate::own::Own;
+use crate::plan::{Plan, plan};
 use crate::safetensors_file::write_atomic;
 use crate::setup::{Base, trainer};
 use crate::state::{self, Position};
@@ -123,7 +125,7 @@ pub fn train(
         resumed_from: None,
         saved: None,
         stale: Vec::new(),
-        batches: batches(config, dataset, needs)?,
+        batches: Batches::new(config, dataset, needs)?,
         plan,
         dataset,
         base,
@@ -299,9 +301,8 @@ impl<'a> Run<'a> {
             device: &device,
             store: self.place.cache,
             masked: self.config.loss.masked_loss,
-            mirror: self.config.images.flip,
         };
-        let latents = encoder.all(self.dataset, &self.batches, &mut |done, total| {
+        let latents = encoder.all(self.config, self.dataset, &self.batches, &mut |done, total| {
             hooks.caching(done, total);
             if hooks.cancelled() { bail!(Cancelled { step: self.at.step }) } else { Ok(()) }
         })?;
@@ -318,8 +319,8 @@ impl<'a> Run<'a> {
             dataset: self.dataset,
             latents,
             text: &self.base.text,
-            captions: self.config.captions.pipeline(self.plan.keep_tokens),
-            total_steps: self.plan.total_steps,
+            batches: self.batches.clone(),
+            captions: Captions::new(&Own::new(self.config, self.dataset)?, self.dataset, self.plan.total_steps),
             timesteps,
             device,
             encoded: HashMap::new(),

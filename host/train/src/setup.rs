@@ -5,6 +5,7 @@ use crate::losses::Prediction;
 use crate::networks::{self, Part, Shape, Trained};
 use crate::plan::Needs;
 use crate::step::{Objective, Trainer};
+use crate::text_rows::check_rows;
 use crate::{Config, losses};
 use anyhow::{Context, Result, bail, ensure};
 use models::{Adapter, Betas, Family, Latent, Network, Noise, Target, Texts, Vae};
@@ -87,6 +88,7 @@ impl Base {
 /// The network that a configuration asks for, applied to the base.
 pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     config.check()?;
+    check_rows(&base.text, config.captions.rows())?;
     let row = networks::find(&config.network.kind)?;
     let shape = Shape { rank: config.network.rank, alpha: config.network.alpha() };
     let mut dice = TorchCpu::new(config.run.seed);
@@ -125,6 +127,7 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     trainer.max_grad_norm = config.optimizer.max_grad_norm;
     trainer.accumulation = config.run.gradient_accumulation;
     trainer.clip_skip = config.captions.clip_skip;
+    trainer.rows = config.captions.rows();
     Ok(trainer)
 }
 

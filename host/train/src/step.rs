@@ -4,6 +4,7 @@ use crate::diffusion::NoiseSchedule;
 use crate::losses::{HuberSchedule, Loss, Prediction, Weighting};
 use crate::networks::{Part, Trained};
 use crate::optimizers::Optimize;
+use crate::text_rows::join_rows;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use models::{Cond, Network, Texts};
@@ -27,7 +28,7 @@ pub struct Batch {
 pub enum Text {
     /// What the text encoder made of them, (b, n, d).
     States(Tensor),
-    /// Token ids (b, n), u32, to be encoded with the network that is trained.
+    /// Token ids (b · rows, n), u32, to be encoded with the network that is trained.
     Ids(Tensor),
 }
 
@@ -66,6 +67,8 @@ pub struct Trainer {
     pub accumulation: u64,
     /// Layers before the text encoder's end that the states are taken from; 1 is the last.
     pub clip_skip: usize,
+    /// Rows of token ids that each prompt has.
+    pub rows: usize,
     /// Sum of the gradients since the last update, in the order of the trained tensors.
     grads: Vec<Vec<f32>>,
 }
@@ -80,7 +83,18 @@ impl Trainer {
         objective: Objective,
     ) -> Self {
         let grads = trained.params.iter().map(|p| vec![0.0; p.values.len()]).collect();
-        Self { network, text, trained, optimizer, objective, max_grad_norm: 1.0, accumulation: 1, clip_skip: 1, grads }
+        Self {
+            network,
+            text,
+            trained,
+            optimizer,
+            objective,
+            max_grad_norm: 1.0,
+            accumulation: 1,
+            clip_skip: 1,
+            rows: 1,
+            grads,
+        }
     }
 
     /// The losses of a batch as a tensor to go backward from, and as numbers.
@@ -89,7 +103,7 @@ impl Trainer {
             Text::States(states) => states.clone(),
             Text::Ids(ids) => {
                 let part = self.text.parts().first().context("a base without a text encoder")?;
-                let states = part.encode_ids(ids, Some(self.clip_skip))?;
+                let states = join_rows(part.encode_ids(ids, Some(self.clip_skip))?, self.rows)?;
                 self.text.combine(vec![states])?.states
             }
         };

@@ -171,3 +171,42 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state() {
         assert!(dir.path().join("state").read_dir().unwrap().count() > 0);
     });
 }
+
+#[test]
+fn every_way_of_showing_a_picture_runs_and_resumes() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, mut set) = (base(), pictures(dir.path()));
+        set.items[0].is_reg = true;
+        set.items[1].settings =
+            json!({"resolution": 64, "flip": false, "caption_prefix": "old"}).as_object().unwrap().clone();
+        let pixels: Vec<u8> = (0..64 * 64).map(|n| (n % 64 * 4) as u8).collect();
+        let mask = dir.path().join("mask.png");
+        std::fs::write(&mask, Image::new(64, 64, PixelFormat::L8, pixels).unwrap().encode(Codec::Png, 0).unwrap())
+            .unwrap();
+        set.items[2].mask = Some(data::Mask { digest: data::Digest::of_file(&mask).unwrap().to_string(), path: mask });
+        let config = config().with(json!({
+            "steps": 4, "resolution": null, "resolutions": [128, [128, 64]], "bucket_style": "ai-toolkit",
+            "random_crop": true, "color_jitter": true, "variants": 3, "prior_loss_weight": 0.5, "masked_loss": true,
+            "max_token_length": 150, "token_warmup_step": 2, "keep_tokens_separator": "|||",
+            "caption_dropout_every_epochs": 2,
+        }));
+        let config = config.unwrap();
+        let store = data::Store::open(dir.path().join("store")).unwrap();
+        let go = |name: &str, hooks: &mut dyn Hooks| {
+            let at = dir.path().join(name);
+            let place = Place { state_dir: at.join("state"), out_dir: at.join("out"), cache: Some(&store) };
+            train(&config, &base, &set, &place, hooks)
+        };
+        let whole = go("whole", &mut Quiet).unwrap();
+        assert_eq!(whole.facts.plan.reg_per_epoch, 2 * 4);
+        go("cut", &mut Stop { after: 2, done: 0, dies: false }).unwrap_err();
+        let resumed = go("cut", &mut Quiet).unwrap();
+        assert_eq!(resumed.facts.resumed_from, Some(2));
+        assert_eq!(resumed.checkpoints.last().unwrap().sha256, whole.checkpoints.last().unwrap().sha256);
+        // A subset cannot change what holds for the run.
+        set.items[3].settings = json!({"rank": 3}).as_object().unwrap().clone();
+        let error = run(dir.path(), &config, &base, &set, &mut Quiet).unwrap_err();
+        assert!(format!("{error:#}").contains("cannot set `rank`"), "{error:#}");
+    });
+}

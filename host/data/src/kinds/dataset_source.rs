@@ -27,8 +27,8 @@ pub struct SourceItem {
     /// Stable within the source.
     pub id: String,
     pub media: Media,
-    /// What the source knows. Its `extra` object may hold `repeats` (a number), `subset` (text) and
-    /// `natural_language` (a boolean).
+    /// What the source knows. Its `extra` object may hold `repeats` (a number), `subset` (text),
+    /// `natural_language` and `is_reg` (booleans).
     pub annotation: Annotation,
     /// Where it comes from: an address or a path.
     pub origin: Option<String>,

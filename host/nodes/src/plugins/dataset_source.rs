@@ -97,6 +97,7 @@ struct Extra {
     repeats: Option<u32>,
     subset: String,
     natural_language: Option<bool>,
+    is_reg: bool,
 }
 
 fn check(job: &Job, item: &SourceItem) -> anyhow::Result<Item> {
@@ -122,6 +123,8 @@ fn check(job: &Job, item: &SourceItem) -> anyhow::Result<Item> {
         origin: item.origin.clone(),
         license: item.license.clone(),
         natural_language: extra.natural_language.unwrap_or(sentences),
+        is_reg: extra.is_reg,
+        ..Item::default()
     })
 }
 

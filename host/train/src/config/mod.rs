@@ -16,7 +16,7 @@ mod saving;
 mod section;
 
 pub use captions::CaptionOptions;
-pub use images::ImageOptions;
+pub use images::{ImageOptions, Resolution};
 pub use loss::LossOptions;
 pub use lr::LrOptions;
 pub use memory::MemoryOptions;

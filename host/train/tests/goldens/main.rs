@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod captions;
+mod dataset;
 mod losses;
 mod optimizers;
 mod python_random;

@@ -1,9 +1,16 @@
 //! What a run will do with a data set: buckets as they are trained, the true number of steps, and what looks wrong.
 
+mod captions;
+mod verdicts;
+
+pub(crate) use captions::keep_tokens;
+pub use verdicts::Variety;
+
 use crate::Config;
 use crate::batches::Batches;
+use crate::own::Own;
 use anyhow::Result;
-use data::{BucketConfig, Buckets, Dataset, Item};
+use data::{Dataset, Item};
 use serde::{Deserialize, Serialize};
 
 /// What a base needs of its pictures.
@@ -40,6 +47,15 @@ pub struct Plan {
     pub keep_tokens: usize,
     /// Mean distance of the images' aspect ratios from their buckets'.
     pub mean_aspect_error: f64,
+    /// Of `images_per_epoch`, regularisation images.
+    #[serde(default)]
+    pub reg_per_epoch: usize,
+    /// How many images show what, by their tags: framing, view, pose, expression.
+    #[serde(default)]
+    pub variety: Vec<Variety>,
+    /// The data set in a line, such as `5 images: too few; all close-ups`.
+    #[serde(default)]
+    pub verdict: String,
     /// What will make the run worse than it could be.
     pub warnings: Vec<String>,
     /// What will keep the run from starting.
@@ -65,138 +81,88 @@ pub struct PlannedBucket {
 /// What a run with this configuration will do with this data set.
 pub fn plan(config: &Config, dataset: &Dataset, needs: Needs) -> Result<Plan> {
     config.check()?;
-    let batches = batches(config, dataset, needs)?;
+    let own = Own::new(config, dataset)?;
+    let batches = Batches::new(config, dataset, needs)?;
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
-    let keep_tokens = check_captions(config, dataset, &mut problems, &mut warnings);
+    captions::check(&own, dataset, &mut problems, &mut warnings);
     let buckets = table(config, dataset, &batches);
     let images_per_epoch = buckets.iter().map(|b| b.shown).sum();
-    if images_per_epoch == 0 {
+    let is_reg = |i: &usize| dataset.items[batches.views[*i].item].is_reg;
+    let reg_per_epoch = batches.buckets.iter().flat_map(|(_, views)| views).filter(|i| is_reg(i)).count();
+    if images_per_epoch == reg_per_epoch {
         problems.push("the data set is empty, or all its repeats are 0".into());
     }
-    check_pictures(config, dataset, &buckets, &mut warnings);
+    check_pictures(&own, dataset, &buckets, config.run.batch_size, &mut warnings);
+    check_reg(dataset, &batches, &mut warnings);
+    let looked = verdicts::look(&own, dataset);
+    warnings.extend(looked.warnings);
     let steps_per_epoch = batches.steps_per_epoch();
     let total_steps = config.run.total_steps(steps_per_epoch).unwrap_or(0);
     check_length(config, images_per_epoch, total_steps, &mut warnings);
-    let errors: f64 = batches.assignments.iter().map(|a| a.ar_error.abs()).sum();
+    let errors: f64 = batches.views.iter().map(|v| v.assignment.ar_error.abs()).sum();
+    let keep = keep_tokens(&own, dataset);
     Ok(Plan {
         images: dataset.items.len(),
         images_per_epoch,
+        reg_per_epoch,
         buckets,
         batches_per_epoch: batches.per_epoch(),
         steps_per_epoch,
         total_steps,
         epochs: total_steps.div_ceil(steps_per_epoch.max(1)),
-        keep_tokens,
-        mean_aspect_error: errors / dataset.items.len().max(1) as f64,
+        keep_tokens: keep.iter().zip(&dataset.items).filter(|(_, i)| !i.is_reg).map(|(n, _)| *n).max().unwrap_or(0),
+        mean_aspect_error: errors / batches.views.len().max(1) as f64,
+        variety: looked.variety,
+        verdict: looked.verdict,
         warnings,
         problems,
     })
 }
 
-/// The batches of a run.
-pub(crate) fn batches(config: &Config, dataset: &Dataset, needs: Needs) -> Result<Batches> {
-    let resolution = config.images.resolution.unwrap_or(needs.resolution);
-    let step = config.images.bucket_step.unwrap_or(needs.step);
-    anyhow::ensure!(
-        step > 0 && step.is_multiple_of(needs.step),
-        "`bucket_step`: this base needs a multiple of {}, found {step}",
-        needs.step
-    );
-    anyhow::ensure!(resolution >= step, "`resolution`: this base needs at least {step} pixels, found {resolution}");
-    let round = |n: u32| (n / step).max(1) * step;
-    let edge = if config.images.buckets { resolution } else { round(resolution) };
-    let sizes = Buckets::new(BucketConfig {
-        resolution: (edge, edge),
-        enabled: config.images.buckets,
-        min: round(config.images.bucket_min.unwrap_or(resolution / 2)),
-        max: config.images.bucket_max.unwrap_or(resolution * 2).next_multiple_of(step),
-        step,
-        no_upscale: config.images.bucket_no_upscale,
-    });
-    let sizes = sizes.map_err(anyhow::Error::msg)?;
-    Ok(Batches::new(dataset, &sizes, config.run.batch_size, config.run.gradient_accumulation, config.run.seed))
-}
-
-/// Does a caption consist of sentences, so that it must not be torn apart?
-pub(crate) fn is_sentences(item: &Item) -> bool {
-    item.natural_language || item.annotation.text.is_some()
-}
-
-/// Looks at all captions; gives the number of tags that keep their places.
-fn check_captions(config: &Config, dataset: &Dataset, problems: &mut Vec<String>, warnings: &mut Vec<String>) -> usize {
-    let missing: Vec<&str> = dataset.items.iter().filter(|i| !i.has_caption()).map(|i| i.id.as_str()).collect();
-    if !missing.is_empty() {
-        let text = format!("{} of {} images have no caption: {}", missing.len(), dataset.items.len(), some(&missing));
-        if config.captions.allow_missing_captions {
-            warnings.push(text);
-        } else {
-            problems.push(format!("{text}; caption them, remove them, or set `allow_missing_captions`"));
-        }
-    }
-    let tags = &config.captions.activation_tags;
-    let starts = |item: &Item| {
-        let caption = item.caption();
-        if is_sentences(item) {
-            return tags.iter().all(|t| caption.contains(t.as_str()));
-        }
-        let found: Vec<&str> = item.annotation.tags.iter().map(|t| t.name.trim()).take(tags.len()).collect();
-        found == tags.iter().map(|t| t.trim()).collect::<Vec<_>>()
-    };
-    let without: Vec<&str> =
-        dataset.items.iter().filter(|i| i.has_caption() && !starts(i)).map(|i| i.id.as_str()).collect();
-    if !without.is_empty() {
-        problems.push(format!(
-            "{} captions do not start with the activation tag `{}`: {}",
-            without.len(),
-            tags.join(", "),
-            some(&without)
-        ));
-    }
-    let common = common_start(dataset);
-    let keep = config.captions.keep_tokens.unwrap_or(if tags.is_empty() { common } else { tags.len() });
-    if config.captions.shuffle_tags && tags.is_empty() && keep < common && config.captions.keep_tokens.is_some() {
-        warnings.push(format!(
-            "all captions start with the same {common} tags, but `keep_tokens` is {keep}: shuffling will move them"
-        ));
-    }
-    keep
-}
-
-/// How many tags all captions have in common at their start; 0 if they don't differ at all.
-fn common_start(dataset: &Dataset) -> usize {
-    let mut lists = dataset.items.iter().filter(|i| !is_sentences(i) && i.has_caption());
-    let Some(first) = lists.next().map(|i| &i.annotation.tags) else { return 0 };
-    let (mut common, mut differ) = (first.len(), false);
-    for item in lists {
-        let tags = &item.annotation.tags;
-        let same = first.iter().zip(tags).take_while(|(a, b)| a.name == b.name).count();
-        differ |= same < first.len() || same < tags.len();
-        common = common.min(same);
-    }
-    if differ { common } else { 0 }
-}
-
-fn check_pictures(config: &Config, dataset: &Dataset, buckets: &[PlannedBucket], warnings: &mut Vec<String>) {
+fn check_pictures(
+    own: &Own,
+    dataset: &Dataset,
+    buckets: &[PlannedBucket],
+    batch_size: usize,
+    warnings: &mut Vec<String>,
+) {
     let enlarged: usize = buckets.iter().map(|b| b.enlarged).sum();
     if enlarged > 0 {
         warnings.push(format!("{enlarged} images are smaller than they are trained at, and will be enlarged"));
     }
-    for b in buckets.iter().filter(|b| b.shown < config.run.batch_size && buckets.len() > 1) {
-        warnings.push(format!(
-            "bucket {}×{} has {} images for batches of {}",
-            b.width, b.height, b.shown, config.run.batch_size
-        ));
-    }
-    match dataset.items.len() {
-        0 => {}
-        n @ 1..5 => warnings.push(format!("{n} images are too few to learn more than these very pictures")),
-        n @ 5..15 => warnings.push(format!("{n} images are few; 15 or more give a network that is easier to steer")),
-        _ => {}
+    for b in buckets.iter().filter(|b| b.shown < batch_size && buckets.len() > 1) {
+        warnings.push(format!("bucket {}×{} has {} images for batches of {}", b.width, b.height, b.shown, batch_size));
     }
     let sided = |tags: &[spec::Tag]| tags.iter().any(|t| t.name.contains("left") || t.name.contains("right"));
-    if config.images.flip && dataset.items.iter().any(|i| sided(&i.annotation.tags)) {
-        warnings.push("`flip` is on, but some tags speak of left or right".into());
+    let flipped = |(i, item): &(usize, &Item)| own.of(*i).images.flip && sided(&item.annotation.tags);
+    let flipped: Vec<&str> =
+        dataset.items.iter().enumerate().filter(flipped).map(|(_, item)| item.id.as_str()).collect();
+    if !flipped.is_empty() {
+        warnings.push(format!("`flip` is on, but tags speak of left or right: {}", some(&flipped)));
+    }
+    if own.any() {
+        let mut changed: Vec<&str> =
+            dataset.items.iter().filter(|i| !i.settings.is_empty()).map(|i| i.subset.as_str()).collect();
+        changed.dedup();
+        warnings.push(format!(
+            "subsets with settings of their own, which count before those of the run: {}",
+            some(&changed)
+        ));
+    }
+}
+
+/// Says what becomes of regularisation images.
+fn check_reg(dataset: &Dataset, batches: &Batches, warnings: &mut Vec<String>) {
+    let unused = |(item, n): &(&Item, &u32)| item.is_reg && **n == 0;
+    let unused: Vec<&str> =
+        dataset.items.iter().zip(&batches.repeats).filter(unused).map(|(i, _)| i.id.as_str()).collect();
+    if !unused.is_empty() {
+        warnings.push(format!(
+            "{} regularisation images are not used, as there are more of them than of the others: {}",
+            unused.len(),
+            some(&unused)
+        ));
     }
 }
 
@@ -218,7 +184,8 @@ fn table(config: &Config, dataset: &Dataset, batches: &Batches) -> Vec<PlannedBu
         let mut unique = items.clone();
         unique.dedup();
         let small = |i: &&usize| {
-            let (item, (w, h)) = (&dataset.items[**i], batches.assignments[**i].resized);
+            let view = &batches.views[**i];
+            let (item, (w, h)) = (&dataset.items[view.item], view.assignment.resized);
             w > item.width || h > item.height
         };
         PlannedBucket {
