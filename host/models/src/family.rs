@@ -29,8 +29,6 @@ pub struct Family {
     pub base_model_version: &'static str,
     /// Pixels of a side that it was trained on.
     pub side: usize,
-    /// Whether networks can be trained for it.
-    pub trainable: bool,
     /// Its denoising network.
     pub network: NetworkRow,
     /// Its text encoders, in the order in which their states are put together.

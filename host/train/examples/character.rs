@@ -22,7 +22,7 @@ fn main() -> Result<()> {
 
 fn run(config: &Config, base: &Path, folder: &Path, out: &Path) -> Result<()> {
     let loaded = models::load(base, &Device::Cpu, DType::F32)?;
-    let base = Base::new(&loaded, &base.file_name().unwrap_or_default().to_string_lossy())?;
+    let base = Base::new(&loaded, &base.file_name().unwrap_or_default().to_string_lossy());
     let dataset = read(folder)?;
     let store = data::Store::open(out.join("store"))?;
     let place = Place { state_dir: out.join("state"), out_dir: out.to_owned(), cache: Some(&store) };

@@ -198,6 +198,12 @@ impl Captions {
         rows.map(|(caption, pipeline)| pipeline.prompt(caption, at, &mut dice)).collect()
     }
 
+    /// Do the same prompts come back from epoch to epoch? Not if they are shuffled, say.
+    pub(crate) fn come_back(&self) -> bool {
+        let drawn = |p: &Pipeline| p.shuffle || p.wildcards || p.tag_dropout > 0.0 || p.warmup_steps > 0.0;
+        self.rows.iter().all(|(_, pipeline)| !drawn(pipeline))
+    }
+
     /// Every caption whole, with prefix and suffix, in the order of the data set.
     pub(crate) fn all(&self) -> impl Iterator<Item = String> {
         self.rows.iter().map(|(caption, pipeline)| pipeline.dressed(caption))

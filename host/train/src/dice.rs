@@ -26,6 +26,12 @@ pub enum Purpose {
     Version,
     /// Which version of a picture is shown; index: micro step.
     Variant,
+    /// Coarse levels of pyramid noise; index: micro step.
+    Pyramid,
+    /// Their sizes; index: micro step.
+    PyramidSize,
+    /// Noise that the network is not told of; index: micro step.
+    HiddenNoise,
 }
 
 /// Where shuffles and dropouts get their numbers from.

@@ -1,83 +1,136 @@
-//! Batches as tensors: latents with the VAE's own noise, noise, timesteps and prompts, all drawn from streams that
-//! depend on the number of the batch alone.
+//! Batches as tensors: latents with the VAE's own noise, noise, times and prompts, all drawn from streams that depend on
+//! the number of the batch alone.
 
 use crate::Config;
 use crate::batches::{Batches, Slice};
 use crate::captions::Captions;
 use crate::dice::{Dice, Purpose, Stream};
-use crate::diffusion::with_offset;
+use crate::diffusion::Path;
 use crate::images::{Latents, Pick};
-use crate::step::{Batch, Text};
-use crate::text_rows::{join_rows, rows_of};
-use anyhow::{Context, Result, ensure};
+use crate::losses::Prediction;
+use crate::noises::{pyramid, with_adaptive_offset, with_offset};
+use crate::prompts::Prompts;
+use crate::step::Batch;
+use crate::time_samplings::{self, Draw};
+use anyhow::{Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use data::Dataset;
-use models::{TextPart, Texts};
-use std::collections::HashMap;
-
-/// Text states that are kept at most; with shuffled tags nearly every prompt is new.
-const KEPT_PROMPTS: usize = 2048;
 
 pub(crate) struct Feed<'a> {
     pub(crate) config: &'a Config,
     pub(crate) dataset: &'a Dataset,
     pub(crate) latents: Latents,
-    /// The base's own text encoder, without a network.
-    pub(crate) text: &'a Texts,
+    pub(crate) prompts: Prompts<'a>,
     pub(crate) batches: Batches,
     pub(crate) captions: Captions,
+    pub(crate) path: Path,
+    pub(crate) prediction: Prediction,
     /// Timesteps that may be drawn: from, to (not included).
     pub(crate) timesteps: (u32, u32),
+    /// Is the network told the pictures' sizes?
+    pub(crate) sizes: bool,
     pub(crate) device: Device,
-    /// Prompt → (1, n, d).
-    pub(crate) encoded: HashMap<String, Tensor>,
 }
 
 impl Feed<'_> {
     /// The tensors of a batch.
     pub(crate) fn batch(&mut self, slice: &Slice, step: u64) -> Result<Batch> {
         let latents = self.latents(slice)?;
-        let noise = self.noise(slice.index, latents.dims4()?)?;
-        let (low, high) = self.timesteps;
-        let mut dice = Stream::new(self.config.run.seed, Purpose::Timestep, slice.index);
-        let timesteps = slice.items.iter().map(|_| low + dice.below((high - low) as usize) as u32).collect();
+        let noise = self.noise(slice.index, &latents)?;
         let prompts = self.captions.draw(slice, step, self.config.run.seed);
-        let text = if self.config.network.train_text_encoder {
-            let ids = prompts.iter().map(|p| self.ids(p)).collect::<Result<Vec<_>>>()?;
-            Text::Ids(Tensor::cat(&ids, 0)?)
-        } else {
-            Text::States(self.states(&prompts)?)
-        };
-        Ok(Batch { latents, noise, timesteps, text, mask: self.mask(slice)?, weights: self.batches.weights(slice) })
+        Ok(Batch {
+            hidden_noise: self.hidden_noise(slice.index, &latents)?,
+            times: self.times(slice, &latents)?,
+            text: self.prompts.text(&prompts)?,
+            size: self.sizes(slice)?,
+            mask: self.mask(slice)?,
+            weights: self.batches.weights(slice),
+            index: slice.index,
+            latents,
+            noise,
+        })
     }
 
     fn picks(&self, slice: &Slice) -> Vec<Pick<'_>> {
         self.latents.pick(slice, self.config.run.seed)
     }
 
+    fn stream(&self, purpose: Purpose, index: u64) -> Stream {
+        Stream::new(self.config.run.seed, purpose, index)
+    }
+
     /// (b, c, h, w)
     fn latents(&self, slice: &Slice) -> Result<Tensor> {
         let picks = self.picks(slice);
         let moments: Vec<_> = picks.iter().map(|p| p.moments).collect();
-        let mut dice = Stream::new(self.config.run.seed, Purpose::Latent, slice.index);
+        let mut dice = self.stream(Purpose::Latent, slice.index);
         let mut values = Vec::new();
         for m in &moments {
             values.extend(m.mean.iter().zip(&m.spread).map(|(mean, spread)| mean + spread * dice.normal() as f32));
         }
-        let Some((c, h, w)) = moments.first().map(|m| m.shape) else { anyhow::bail!("a batch without images") };
+        let Some((c, h, w)) = moments.first().map(|m| m.shape) else { bail!("a batch without images") };
         ensure!(moments.iter().all(|m| m.shape == (c, h, w)), "a batch with latents of different sizes");
         Ok(Tensor::from_vec(values, (moments.len(), c, h, w), &self.device)?)
     }
 
-    fn noise(&self, index: u64, (b, c, h, w): (usize, usize, usize, usize)) -> Result<Tensor> {
-        let seed = self.config.run.seed;
-        let draw = |purpose, n| Stream::new(seed, purpose, index).normals(n);
-        let noise = Tensor::from_vec(draw(Purpose::Noise, b * c * h * w), (b, c, h, w), &self.device)?;
-        if self.config.noise.noise_offset == 0.0 {
-            return Ok(noise);
+    fn noise(&self, index: u64, latents: &Tensor) -> Result<Tensor> {
+        let (b, c, ..) = latents.dims4()?;
+        let o = &self.config.noise;
+        let noise = self.stream(Purpose::Noise, index).normals(latents.elem_count());
+        let noise = Tensor::from_vec(noise, latents.dims(), &self.device)?;
+        if o.noise_offset > 0.0 || o.adaptive_noise_scale != 0.0 {
+            let mut dice = self.stream(Purpose::NoiseOffset, index);
+            let offset = Tensor::from_vec(dice.normals(b * c), (b, c, 1, 1), &self.device)?;
+            let strength = if o.noise_offset_random { o.noise_offset * dice.unit() } else { o.noise_offset };
+            return Ok(if o.adaptive_noise_scale == 0.0 {
+                with_offset(&noise, &offset, strength)?
+            } else {
+                with_adaptive_offset(&noise, &offset, strength, latents, o.adaptive_noise_scale)?
+            });
         }
-        let offset = Tensor::from_vec(draw(Purpose::NoiseOffset, b * c), (b, c, 1, 1), &self.device)?;
-        Ok(with_offset(&noise, &offset, self.config.noise.noise_offset)?)
+        if o.pyramid_noise_levels > 0 {
+            let (mut sizes, mut coarse) =
+                (self.stream(Purpose::PyramidSize, index), self.stream(Purpose::Pyramid, index));
+            let (levels, discount) = (o.pyramid_noise_levels, o.pyramid_noise_discount);
+            return pyramid(&noise, levels, discount, &mut || sizes.unit(), &mut |n| coarse.normals(n));
+        }
+        Ok(noise)
+    }
+
+    /// Noise that the network is not told of, if there is any.
+    fn hidden_noise(&self, index: u64, latents: &Tensor) -> Result<Option<Tensor>> {
+        let o = &self.config.noise;
+        if o.ip_noise_gamma == 0.0 {
+            return Ok(None);
+        }
+        let mut dice = self.stream(Purpose::HiddenNoise, index);
+        let noise = Tensor::from_vec(dice.normals(latents.elem_count()), latents.dims(), &self.device)?;
+        let strength = if o.ip_noise_gamma_random { o.ip_noise_gamma * dice.unit() } else { o.ip_noise_gamma };
+        Ok(Some((noise * strength)?))
+    }
+
+    fn times(&self, slice: &Slice, latents: &Tensor) -> Result<Vec<f32>> {
+        let row = time_samplings::find(self.config.noise.timestep_sampling(self.prediction))?;
+        let (_, _, h, w) = latents.dims4()?;
+        let shape = self.config.noise.time_shape(h.div_ceil(2) * w.div_ceil(2));
+        let mut dice = self.stream(Purpose::Timestep, slice.index);
+        let one = |_: &usize| {
+            let draw = match row.draw {
+                Draw::Uniform => dice.unit(),
+                Draw::Normal => dice.normal(),
+            };
+            self.path.time((row.place)(draw, &shape), self.timesteps)
+        };
+        Ok(slice.items.iter().map(one).collect())
+    }
+
+    /// (b, 6)
+    fn sizes(&self, slice: &Slice) -> Result<Option<Tensor>> {
+        if !self.sizes {
+            return Ok(None);
+        }
+        let all: Vec<f32> = self.picks(slice).iter().flat_map(|pick| pick.size).collect();
+        Ok(Some(Tensor::from_vec(all, (slice.items.len(), 6), &self.device)?))
     }
 
     fn mask(&self, slice: &Slice) -> Result<Option<Tensor>> {
@@ -88,12 +141,11 @@ impl Feed<'_> {
         Ok(Some(Tensor::from_vec(masks.concat(), (moments.len(), 1, h, w), &self.device)?))
     }
 
-    /// One note about all captions that are longer than the text encoder reads.
+    /// One note about all captions that are longer than the text encoders read.
     pub(crate) fn cut_captions(&self) -> Result<Option<String>> {
         let (mut cut, mut worst) = (Vec::new(), 0);
-        let rows = self.config.captions.rows();
         for (item, caption) in self.dataset.items.iter().zip(self.captions.all()) {
-            let (_, lost) = rows_of(self.part()?, &caption, rows)?;
+            let lost = self.prompts.lost(&caption)?;
             if lost > 0 {
                 cut.push(item.id.as_str());
                 worst = worst.max(lost);
@@ -104,38 +156,5 @@ impl Feed<'_> {
         Ok(Some(format!(
             "{count} captions are too long and lose up to {worst} tokens at their end, {first} among them"
         )))
-    }
-
-    /// The text encoder; families that can be trained have one.
-    fn part(&self) -> Result<&TextPart> {
-        self.text.parts().first().context("a base without a text encoder")
-    }
-
-    /// Token ids, (rows, n).
-    fn ids(&self, prompt: &str) -> Result<Tensor> {
-        let rows = rows_of(self.part()?, prompt, self.config.captions.rows());
-        let (rows, _) = rows.with_context(|| format!("prompt {prompt:?}"))?;
-        let count = rows.len();
-        Ok(Tensor::new(rows.concat().as_slice(), &self.device)?.reshape((count, ()))?)
-    }
-
-    /// (b, n, d)
-    fn states(&mut self, prompts: &[String]) -> Result<Tensor> {
-        let mut states = Vec::new();
-        for prompt in prompts {
-            if let Some(known) = self.encoded.get(prompt) {
-                states.push(known.clone());
-                continue;
-            }
-            let own = self.part()?.encode_ids(&self.ids(prompt)?, Some(self.config.captions.clip_skip))?;
-            let own = join_rows(own, self.config.captions.rows())?;
-            let new = self.text.combine(vec![own])?.states.detach();
-            if self.encoded.len() >= KEPT_PROMPTS {
-                self.encoded.clear();
-            }
-            self.encoded.insert(prompt.clone(), new.clone());
-            states.push(new);
-        }
-        Ok(Tensor::cat(&states, 0)?)
     }
 }

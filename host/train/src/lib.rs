@@ -2,7 +2,7 @@
 //! checkpoints and training state.
 //!
 //! Knows no graph, no node and no plugin; pictures come from [`data`], layers from [`models`]. Every choice is a row of
-//! a table: [`NETWORKS`], [`OPTIMIZERS`], [`LR_SCHEDULES`], [`LOSSES`], [`WEIGHTINGS`]. Start at [`train`] and
+//! a table: [`NETWORKS`], [`OPTIMIZERS`], [`LR_SCHEDULES`], [`LOSSES`], [`WEIGHTINGS`], [`TIME_SAMPLINGS`]. Start at [`train`] and
 //! [`Config`]; one step alone is [`Trainer`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -20,9 +20,11 @@ pub mod losses;
 pub mod lr_schedules;
 mod metadata;
 pub mod networks;
+pub mod noises;
 pub mod optimizers;
 mod own;
 mod plan;
+mod prompts;
 mod run;
 mod safetensors_file;
 mod sample_prompts;
@@ -30,12 +32,13 @@ mod setup;
 mod state;
 mod step;
 pub mod text_rows;
+pub mod time_samplings;
 
 pub use batches::{Batches, Order, Slice, View};
 pub use check::check_gradients;
 pub use config::{
-    CaptionOptions, Config, ImageOptions, LossOptions, LrOptions, NetworkOptions, NoiseOptions, OptimizerOptions,
-    Resolution, RunOptions, SavingOptions,
+    CaptionOptions, Config, ImageOptions, LossOptions, LrOptions, MemoryOptions, NetworkOptions, NoiseOptions,
+    OptimizerOptions, Rates, Resolution, RunOptions, SavingOptions,
 };
 pub use log::LogLine;
 pub use losses::{LOSSES, Prediction, WEIGHTINGS};
@@ -47,5 +50,6 @@ pub use plan::{Needs, Plan, PlannedBucket, Variety, plan};
 pub use run::{Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, train};
 pub use safetensors_file::SaveDtype;
 pub use sample_prompts::SamplePrompt;
-pub use setup::{Base, trainable, trainer};
-pub use step::{Batch, Losses, Lrs, Objective, Text, Trainer};
+pub use setup::{Base, trainer};
+pub use step::{Batch, Losses, Lrs, Objective, PartText, Text, Trainer};
+pub use time_samplings::TIME_SAMPLINGS;

@@ -20,6 +20,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) dataset: &'a Dataset,
     pub(crate) plan: &'a Plan,
     pub(crate) prediction: Prediction,
+    /// Is nothing of a picture left at the last timestep?
+    pub(crate) zero_snr: bool,
     pub(crate) base_name: &'a str,
     pub(crate) base_digest: &'a str,
     /// `modelspec.architecture` of the base.
@@ -48,7 +50,8 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
     let row = optimizers::find(&c.optimizer.kind)?;
     let settings: Vec<String> = c.optimizer.settings()?.all().iter().map(|(k, v)| format!("{k}={v}")).collect();
     let optimizer = format!("{}({})", row.name, settings.join(","));
-    let min_snr = (c.loss.weighting == "min_snr").then_some(c.loss.min_snr_gamma);
+    let weighting = c.loss.weighting(facts.prediction);
+    let min_snr = (weighting == "min_snr").then_some(c.loss.min_snr_gamma);
     let curve = c.curve(plan.total_steps);
     let pairs: Vec<(&str, String)> = vec![
         ("session_id", u64::from_str_radix(&facts.fingerprint[..8], 16).unwrap_or_default().to_string()),
@@ -57,7 +60,11 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("unet_lr", if c.network.train_unet { number(c.optimizer.learning_rate()) } else { "None".into() }),
         (
             "text_encoder_lr",
-            if c.network.train_text_encoder { number(c.optimizer.text_encoder_lr()) } else { "None".into() },
+            if c.network.train_text_encoder {
+                json!(c.optimizer.text_encoder_lrs()).to_string().trim_matches(['[', ']']).to_owned()
+            } else {
+                "None".into()
+            },
         ),
         ("num_train_images", (plan.images_per_epoch - plan.reg_per_epoch).to_string()),
         ("num_reg_images", plan.reg_per_epoch.to_string()),
@@ -83,11 +90,21 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("v2", python(false)),
         ("v_parameterization", python(facts.prediction == Prediction::V)),
         ("base_model_version", facts.base_version.into()),
-        ("clip_skip", if c.captions.clip_skip > 1 { c.captions.clip_skip.to_string() } else { "None".into() }),
+        ("clip_skip", c.captions.clip_skip.map_or("None".into(), |n| n.to_string())),
         ("max_token_length", c.captions.max_token_length.to_string()),
         ("cache_latents", python(true)),
         ("seed", c.run.seed.to_string()),
         ("noise_offset", number(c.noise.noise_offset)),
+        ("noise_offset_random_strength", python(c.noise.noise_offset_random)),
+        ("adaptive_noise_scale", number(c.noise.adaptive_noise_scale)),
+        ("multires_noise_iterations", c.noise.pyramid_noise_levels.to_string()),
+        ("multires_noise_discount", number(c.noise.pyramid_noise_discount)),
+        ("ip_noise_gamma", number(c.noise.ip_noise_gamma)),
+        ("zero_terminal_snr", python(facts.zero_snr)),
+        ("timestep_sampling", c.noise.timestep_sampling(facts.prediction).into()),
+        ("sigmoid_scale", number(c.noise.sigmoid_scale)),
+        ("discrete_flow_shift", number(c.noise.flow_shift)),
+        ("guidance_scale", number(c.noise.guidance_scale)),
         ("training_comment", c.saving.comment.clone()),
         ("optimizer", optimizer),
         ("max_grad_norm", number(c.optimizer.max_grad_norm)),
@@ -95,7 +112,7 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("caption_dropout_every_n_epochs", c.captions.caption_dropout_every_epochs.to_string()),
         ("caption_tag_dropout_rate", number(c.captions.tag_dropout)),
         ("min_snr_gamma", min_snr.map_or("None".into(), number)),
-        ("debiased_estimation", python(c.loss.weighting == "debiased")),
+        ("debiased_estimation", python(weighting == "debiased")),
         ("loss_type", c.loss.kind.clone()),
         ("huber_c", number(c.loss.huber_c)),
         ("huber_schedule", json!(c.loss.huber_schedule).as_str().unwrap_or_default().into()),
@@ -121,6 +138,7 @@ fn modelspec(facts: &Facts<'_>, title: &str, digest: &str) -> BTreeMap<String, S
     let prediction = match facts.prediction {
         Prediction::Epsilon => "epsilon",
         Prediction::V => "v",
+        Prediction::Flow => "flow",
     };
     let mut pairs = vec![
         ("sai_model_spec", "1.0.1".to_owned()),
@@ -207,6 +225,7 @@ mod tests {
             dataset: &dataset,
             plan: &plan,
             prediction: Prediction::Epsilon,
+            zero_snr: false,
             base_name: "tiny",
             base_digest: "00",
             architecture: "stable-diffusion-v1",

@@ -9,17 +9,18 @@ use crate::log::{Log, LogLine, Smooth};
 use crate::metadata::{self, Facts as MetadataFacts};
 use crate::own::Own;
 use crate::plan::{Plan, plan};
+use crate::prompts::Prompts;
 use crate::safetensors_file::write_atomic;
-use crate::setup::{Base, trainer};
+use crate::setup::{Base, trained_texts, trainer};
 use crate::state::{self, Position};
 use crate::step::{Lrs, Trainer};
 use crate::{Config, lr_schedules};
 use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
 use data::{Dataset, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -236,7 +237,7 @@ impl<'a> Run<'a> {
             let batch = feed.batch(slice, step)?;
             let losses = trainer.accumulate(&batch)?;
             if !losses.mean.is_finite() {
-                let broken = slice.items.iter().zip(&losses.per_image).zip(&batch.timesteps);
+                let broken = slice.items.iter().zip(&losses.per_image).zip(&batch.times);
                 let broken = broken.filter(|((_, l), _)| !l.is_finite());
                 let named = broken.map(|((&i, l), t)| format!("{} (timestep {t}, loss {l})", self.dataset.items[i].id));
                 bail!(
@@ -259,19 +260,20 @@ impl<'a> Run<'a> {
                 self.advice()
             );
         }
+        let c = &self.config.optimizer;
         let lrs = Lrs {
-            text_encoder: self.config.optimizer.text_encoder_lr() * factor,
-            unet: self.config.optimizer.learning_rate() * factor,
+            texts: c.text_encoder_lrs().into_iter().map(|rate| rate * factor).collect(),
+            network: c.learning_rate() * factor,
         };
-        let grad_norm = trainer.update(lrs)?;
+        let grad_norm = trainer.update(&lrs)?;
         self.at.step = step + 1;
         Ok(LogLine {
             step: step + 1,
             epoch,
             loss,
             smooth: smooth.add(loss),
-            lr: lrs.unet,
-            text_encoder_lr: self.config.network.train_text_encoder.then_some(lrs.text_encoder),
+            lr: lrs.network,
+            text_encoder_lr: self.config.network.train_text_encoder.then(|| lrs.texts[0]),
             grad_norm,
             seconds: start.elapsed().as_secs_f64(),
             images: self.images(&slices),
@@ -297,7 +299,7 @@ impl<'a> Run<'a> {
         let encoder = Encoder {
             vae: &self.base.vae,
             latent: self.base.latent,
-            digest: &self.base.digest,
+            digest: &vae_identity(self.base, &device)?,
             device: &device,
             store: self.place.cache,
             masked: self.config.loss.masked_loss,
@@ -306,24 +308,38 @@ impl<'a> Run<'a> {
             hooks.caching(done, total);
             if hooks.cancelled() { bail!(Cancelled { step: self.at.step }) } else { Ok(()) }
         })?;
-        let last = trainer.objective.noise.len() as u32;
-        let timesteps = (self.config.noise.min_timestep, self.config.noise.max_timestep.unwrap_or(last));
+        let path = trainer.objective.path.clone();
+        let last = path.len() as u32;
+        let noise = &self.config.noise;
+        let timesteps = (noise.min_timestep, noise.max_timestep.unwrap_or(last));
         ensure!(
             timesteps.0 < timesteps.1 && timesteps.1 <= last,
             "`min_timestep` and `max_timestep`: expected a range within 0 to {last}, found {} to {}",
             timesteps.0,
             timesteps.1
         );
+        let c = &self.config.captions;
+        let trained = if self.config.network.train_text_encoder { trained_texts(&self.base.text) } else { vec![] };
+        let mut prompts = Prompts::new(&self.base.text, trained, c, &device);
+        let captions = Captions::new(&Own::new(self.config, self.dataset)?, self.dataset, self.plan.total_steps);
+        // Prompts that are drawn anew in each step would only fill the disk.
+        if let Some(store) = self.place.cache
+            && captions.come_back()
+        {
+            prompts = prompts.keep_in(store)?;
+        }
         Ok(Feed {
             config: self.config,
             dataset: self.dataset,
             latents,
-            text: &self.base.text,
+            prompts,
             batches: self.batches.clone(),
-            captions: Captions::new(&Own::new(self.config, self.dataset)?, self.dataset, self.plan.total_steps),
+            captions,
+            prediction: trainer.objective.prediction,
+            path,
             timesteps,
+            sizes: self.base.network.takes().size,
             device,
-            encoded: HashMap::new(),
         })
     }
 
@@ -349,6 +365,7 @@ impl<'a> Run<'a> {
             dataset: self.dataset,
             plan: &self.plan,
             prediction: trainer.objective.prediction,
+            zero_snr: trainer.objective.path.ends_in_noise(),
             base_name: &self.base.name,
             base_digest: &self.base.digest,
             architecture: self.base.family.architecture,
@@ -393,6 +410,19 @@ fn fingerprint(config: &Config, base: &Base, dataset: &Dataset) -> Result<String
         hash.update(part);
     }
     Ok(format!("{:x}", hash.finalize()))
+}
+
+/// What a VAE makes of a picture tells it apart, wherever it was loaded from.
+fn vae_identity(base: &Base, device: &Device) -> Result<String> {
+    let side = 8 * base.vae.config().factor();
+    let values = (0..3 * side * side).map(|i| (i as f32 * 0.37).sin());
+    let (mean, logvar) = base.vae.encode(&Tensor::from_iter(values, device)?.reshape((1, 3, side, side))?)?;
+    let mut hash = Sha256::new();
+    for tensor in [mean, logvar] {
+        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+        values.iter().for_each(|v| hash.update(v.to_le_bytes()));
+    }
+    Ok(format!("{:x} {:?}", hash.finalize(), base.latent))
 }
 
 fn digest(path: &Path) -> std::io::Result<String> {

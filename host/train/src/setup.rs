@@ -1,6 +1,6 @@
 //! From a base and a configuration to a network in training.
 
-use crate::diffusion::NoiseSchedule;
+use crate::diffusion::{NoiseSchedule, Path};
 use crate::losses::Prediction;
 use crate::networks::{self, Part, Shape, Trained};
 use crate::plan::Needs;
@@ -8,7 +8,7 @@ use crate::step::{Objective, Trainer};
 use crate::text_rows::check_rows;
 use crate::{Config, losses};
 use anyhow::{Context, Result, bail, ensure};
-use models::{Adapter, Betas, Family, Latent, Network, Noise, Target, Texts, Vae};
+use models::{Adapter, Family, Latent, Network, Noise, Target, Texts, Vae};
 use sample::rng::TorchCpu;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ pub struct Base {
     pub latent: Latent,
     pub family: &'static Family,
     /// What the network outputs.
-    pub prediction: Prediction,
-    /// The noise schedule of its training.
-    pub betas: Betas,
+    pub prediction: models::Prediction,
+    /// The noise of its training.
+    pub noise: Noise,
     /// For metadata: the folder's or file's name.
     pub name: String,
     /// Identity of the weights.
@@ -34,43 +34,51 @@ pub struct Base {
 
 impl Base {
     /// A loaded model as a base to train on.
-    ///
-    /// # Errors
-    /// The family cannot be trained yet.
-    pub fn new(loaded: &models::Loaded, name: &str) -> Result<Self> {
-        let (prediction, betas) = trainable(loaded.family, loaded.prediction, loaded.noise)?;
-        Ok(Self {
+    pub fn new(loaded: &models::Loaded, name: &str) -> Self {
+        Self {
             network: loaded.network.clone(),
             text: loaded.text.clone(),
             vae: loaded.vae.clone(),
             latent: loaded.latent,
             family: loaded.family,
-            prediction,
-            betas,
+            prediction: loaded.prediction,
+            noise: loaded.noise,
             name: name.to_owned(),
             digest: loaded.digest.clone(),
-        })
-    }
-}
-
-/// What a base predicts and its betas, if it is of a family that can be trained.
-///
-/// # Errors
-/// It is not.
-pub fn trainable(family: &Family, prediction: models::Prediction, noise: Noise) -> Result<(Prediction, Betas)> {
-    let prediction = match prediction {
-        models::Prediction::Epsilon => Some(Prediction::Epsilon),
-        models::Prediction::Velocity => Some(Prediction::V),
-        models::Prediction::Flow => None,
-    };
-    match (prediction, noise.betas()) {
-        (Some(_), Some(betas)) if betas.zero_snr => {
-            bail!("training on a base whose last timestep is pure noise (zero terminal SNR) is not built yet")
         }
-        (Some(prediction), Some(betas)) if family.trainable => Ok((prediction, betas)),
-        _ => {
-            let can = models::FAMILIES.iter().filter(|f| f.trainable).map(|f| f.name).collect::<Vec<_>>().join(", ");
-            bail!("training for {} is not built yet; a base of {can} can be trained", family.name)
+    }
+
+    /// What the network outputs, unless a configuration says otherwise, and the way between picture and noise.
+    ///
+    /// # Errors
+    /// They do not fit together.
+    pub fn path(&self, config: &Config) -> Result<(Prediction, Path)> {
+        let own = match self.prediction {
+            models::Prediction::Epsilon => Prediction::Epsilon,
+            models::Prediction::Velocity => Prediction::V,
+            models::Prediction::Flow => Prediction::Flow,
+        };
+        let prediction = config.noise.prediction.unwrap_or(own);
+        match self.noise {
+            Noise::Betas(betas) if !prediction.is_flow() => {
+                let zero_snr = config.noise.zero_terminal_snr.unwrap_or(betas.zero_snr);
+                ensure!(
+                    !zero_snr || prediction == Prediction::V,
+                    "`zero_terminal_snr`: only a network that predicts v can learn from pure noise, this one predicts \
+                     {prediction:?}"
+                );
+                Ok((prediction, Path::Betas(NoiseSchedule::new(models::Betas { zero_snr, ..betas }))))
+            }
+            Noise::Flow { .. } if prediction.is_flow() => {
+                let (n, l) = (&config.noise, &config.loss);
+                ensure!(n.zero_terminal_snr.is_none(), "`zero_terminal_snr`: {} has no betas", self.family.name);
+                ensure!(
+                    !l.scale_v_pred_loss_like_noise_pred && l.v_pred_like_loss == 0.0,
+                    "`scale_v_pred_loss_like_noise_pred` and `v_pred_like_loss` are for networks that predict noise or v"
+                );
+                Ok((prediction, Path::Flow))
+            }
+            _ => bail!("`prediction`: {} cannot be trained to predict {prediction:?}", self.family.name),
         }
     }
 }
@@ -106,19 +114,20 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     };
     let mut text = base.text.clone();
     if config.network.train_text_encoder {
-        for (i, part) in base.text.parts().iter().enumerate() {
+        for i in trained_texts(&base.text) {
+            let part = &base.text.parts()[i];
             let targets = part.targets().into_iter().filter(|t| config.network.targets.text(&t.path));
             // Layers that the states skip would never get a gradient.
-            let used = part.layers().saturating_sub(config.captions.clip_skip - 1);
+            let used = part.layers_used(config.captions.clip_skip);
             let skipped: Vec<String> = (used..part.layers()).map(|i| format!(".layers.{i}.")).collect();
             let targets = targets.filter(|t| !skipped.iter().any(|s| t.path.contains(s.as_str()))).collect();
-            text = text.with_part(i, part.with_adapters(&attach(targets, Part::TextEncoder)?)?);
+            text = text.with_part(i, part.with_adapters(&attach(targets, Part::Text(i))?)?);
         }
     }
     let mut network = base.network.clone();
     if config.network.train_unet {
         let targets = base.network.targets().into_iter().filter(|t| config.network.targets.unet(&t.path)).collect();
-        network = network.with_adapters(&attach(targets, Part::Unet)?)?;
+        network = network.with_adapters(&attach(targets, Part::Network)?)?;
     }
     ensure!(!trained.params.is_empty(), "the base has no layers that `targets` asks for");
     let optimizer = config.optimizer.build(&trained.shapes())?;
@@ -131,14 +140,31 @@ pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     Ok(trainer)
 }
 
+/// The text encoders that are trained, if any are: those with a length, whose states end with the prompt. T5 is too
+/// large and too well-read to gain from a few pictures; trainers leave it out.
+pub(crate) fn trained_texts(texts: &Texts) -> Vec<usize> {
+    let parts = texts.parts().iter().enumerate();
+    parts.filter(|(_, part)| part.tokens().length().is_some()).map(|(i, _)| i).collect()
+}
+
 fn objective(config: &Config, base: &Base) -> Result<Objective> {
+    let (prediction, path) = base.path(config)?;
+    let weighting = losses::find_weighting(config.loss.weighting(prediction))?;
+    ensure!(
+        (weighting.suits)(prediction),
+        "`loss_weighting`: `{}` means nothing for a network that predicts {prediction:?}",
+        weighting.name
+    );
     Ok(Objective {
-        noise: NoiseSchedule::new(base.betas),
-        prediction: config.noise.prediction.unwrap_or(base.prediction),
+        path,
+        prediction,
         loss: losses::find(&config.loss.kind)?,
         huber_c: config.loss.huber_c,
         huber_schedule: config.loss.huber_schedule,
-        weighting: losses::find_weighting(&config.loss.weighting)?,
+        weighting,
         min_snr_gamma: config.loss.min_snr_gamma,
+        like_noise: config.loss.scale_v_pred_loss_like_noise_pred,
+        v_like: config.loss.v_pred_like_loss,
+        guidance: config.noise.guidance_scale,
     })
 }

@@ -187,7 +187,10 @@ mod tests {
     fn trained(value: f32) -> Trained {
         let var = Var::new(&[value, -value], &Device::Cpu).unwrap();
         let values = vec![value, -value];
-        Trained { params: vec![Param { name: "a.b".into(), part: Part::Unet, var, values }], constants: vec![] }
+        Trained {
+            params: vec![Param { name: "a.b".into(), part: Part::Network, var, values, rate: 1.0 }],
+            constants: vec![],
+        }
     }
 
     #[test]

@@ -1,46 +1,75 @@
 //! One training step: noise onto latents, prediction, loss, gradients, update. The loop and the tests use the same.
 
-use crate::diffusion::NoiseSchedule;
-use crate::losses::{HuberSchedule, Loss, Prediction, Weighting};
+use crate::diffusion::Path;
+use crate::losses::{HuberSchedule, Loss, Prediction, Weighting, noise_scale};
 use crate::networks::{Part, Trained};
 use crate::optimizers::Optimize;
 use crate::text_rows::join_rows;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use models::{Cond, Network, Texts};
+use models::{Cond, Encoded, Network, PartStates, Texts};
 
 /// What a step learns from. All tensors on the device of the model.
+#[derive(Clone)]
 pub struct Batch {
     /// Scaled latents without noise, (b, c, h, w).
     pub latents: Tensor,
     /// Noise, with its offset if any, (b, c, h, w).
     pub noise: Tensor,
-    /// One for each image.
-    pub timesteps: Vec<u32>,
+    /// Noise that the network sees but is not told of, (b, c, h, w).
+    pub hidden_noise: Option<Tensor>,
+    /// One for each image: timesteps, or sigmas 0…1 for flow matching.
+    pub times: Vec<f32>,
     pub text: Text,
+    /// Original height and width, top and left of the crop, target height and width, in pixels, (b, 6); for families
+    /// that take it.
+    pub size: Option<Tensor>,
     /// How much of the loss counts where, 0..1, (b, 1, h, w).
     pub mask: Option<Tensor>,
     /// Weight of each image's loss.
     pub weights: Option<Vec<f32>>,
+    /// Number of the batch in the run: what networks draw by chance depends on it.
+    pub index: u64,
 }
 
 /// The prompts of a batch.
+#[derive(Clone)]
 pub enum Text {
-    /// What the text encoder made of them, (b, n, d).
-    States(Tensor),
+    /// What the text encoders made of them.
+    States {
+        /// (b, n, d)
+        context: Tensor,
+        /// (b, d), for families that take it
+        pooled: Option<Tensor>,
+    },
+    /// For each text encoder in the family's order, its tokens or what it made of them.
+    Parts(Vec<PartText>),
+}
+
+/// The prompts of a batch for one text encoder.
+#[derive(Clone)]
+pub enum PartText {
     /// Token ids (b · rows, n), u32, to be encoded with the network that is trained.
     Ids(Tensor),
+    /// From an encoder that is not trained.
+    States(PartStates),
 }
 
 /// How a prediction is judged.
 pub struct Objective {
-    pub noise: NoiseSchedule,
+    pub path: Path,
     pub prediction: Prediction,
     pub loss: &'static Loss,
     pub huber_c: f64,
     pub huber_schedule: HuberSchedule,
     pub weighting: &'static Weighting,
     pub min_snr_gamma: f64,
+    /// Multiply by [`noise_scale`].
+    pub like_noise: bool,
+    /// Add the loss divided by [`noise_scale`], times this.
+    pub v_like: f64,
+    /// For networks that take a guidance.
+    pub guidance: f64,
 }
 
 /// Losses of a batch.
@@ -56,7 +85,7 @@ pub struct Losses {
 pub struct Trainer {
     /// The base with the network applied.
     pub network: Network,
-    /// As [`Self::network`]; without trained tensors if the text encoder is not trained.
+    /// As [`Self::network`]; without trained tensors if the text encoders are not trained.
     pub text: Texts,
     pub trained: Trained,
     pub optimizer: Box<dyn Optimize>,
@@ -65,8 +94,8 @@ pub struct Trainer {
     pub max_grad_norm: f64,
     /// Batches of one optimizer step.
     pub accumulation: u64,
-    /// Layers before the text encoder's end that the states are taken from; 1 is the last.
-    pub clip_skip: usize,
+    /// Layers before the text encoders' end that the states are taken from; 1 is the last. None: the family's own.
+    pub clip_skip: Option<usize>,
     /// Rows of token ids that each prompt has.
     pub rows: usize,
     /// Sum of the gradients since the last update, in the order of the trained tensors.
@@ -83,40 +112,45 @@ impl Trainer {
         objective: Objective,
     ) -> Self {
         let grads = trained.params.iter().map(|p| vec![0.0; p.values.len()]).collect();
-        Self {
-            network,
-            text,
-            trained,
-            optimizer,
-            objective,
-            max_grad_norm: 1.0,
-            accumulation: 1,
-            clip_skip: 1,
-            rows: 1,
-            grads,
-        }
+        let (max_grad_norm, accumulation, clip_skip, rows) = (1.0, 1, None, 1);
+        Self { network, text, trained, optimizer, objective, max_grad_norm, accumulation, clip_skip, rows, grads }
     }
 
     /// The losses of a batch as a tensor to go backward from, and as numbers.
     pub fn forward(&self, batch: &Batch) -> Result<(Tensor, Losses)> {
-        let context = match &batch.text {
-            Text::States(states) => states.clone(),
-            Text::Ids(ids) => {
-                let part = self.text.parts().first().context("a base without a text encoder")?;
-                let states = join_rows(part.encode_ids(ids, Some(self.clip_skip))?, self.rows)?;
-                self.text.combine(vec![states])?.states
-            }
-        };
         let o = &self.objective;
-        let noisy = o.noise.add_noise(&batch.latents, &batch.noise, &batch.timesteps)?;
-        let times = Tensor::from_iter(batch.timesteps.iter().map(|&t| t as f32), noisy.device())?;
-        let prediction = self.network.forward(&noisy, &times, &Cond::text(context))?;
-        let target = o.noise.target(o.prediction, &batch.latents, &batch.noise, &batch.timesteps)?;
+        let seen = match &batch.hidden_noise {
+            Some(hidden) => (&batch.noise + hidden)?,
+            None => batch.noise.clone(),
+        };
+        let noisy = o.path.noisy(&batch.latents, &seen, &batch.times)?;
+        let times = Tensor::from_slice(&batch.times, batch.times.len(), noisy.device())?;
+        let prediction = self.network.forward(&noisy, &times, &self.cond(batch)?)?;
+        let target = o.path.target(o.prediction, &batch.latents, &batch.noise, &batch.times)?;
         let per_image = o.losses(&prediction, &target, batch)?;
         let numbers: Vec<f32> = per_image.to_vec1()?;
         let loss = per_image.mean(0)?;
         let mean = f64::from(loss.to_scalar::<f32>()?);
         Ok((loss, Losses { mean, per_image: numbers }))
+    }
+
+    /// What leads the network.
+    fn cond(&self, batch: &Batch) -> Result<Cond> {
+        let Encoded { states, pooled } = match &batch.text {
+            Text::States { context, pooled } => Encoded { states: context.clone(), pooled: pooled.clone() },
+            Text::Parts(given) => {
+                let parts = self.text.parts();
+                ensure!(given.len() == parts.len(), "expected {} text encoders, found {}", parts.len(), given.len());
+                let one = |(part, given): (&models::TextPart, &PartText)| match given {
+                    PartText::Ids(ids) => join_rows(part.encode_ids(ids, self.clip_skip)?, self.rows),
+                    PartText::States(states) => Ok(states.clone()),
+                };
+                self.text.combine(parts.iter().zip(given).map(one).collect::<Result<_>>()?)?
+            }
+        };
+        let guidance = vec![self.objective.guidance as f32; batch.times.len()];
+        let guidance = Tensor::from_vec(guidance, batch.times.len(), batch.latents.device())?;
+        Ok(Cond { context: states, pooled, size: batch.size.clone(), guidance: Some(guidance) })
     }
 
     /// Adds a batch's gradients to those of this optimizer step.
@@ -161,14 +195,14 @@ impl Trainer {
     }
 
     /// Clips, updates all tensors, and forgets the gradients; gives the norm before clipping. `lrs` are the learning
-    /// rates of text encoder and UNet. Clipping as torch.nn.utils.clip_grad_norm_.
-    pub fn update(&mut self, lrs: Lrs) -> Result<f64> {
+    /// rates of the parts. Clipping as torch.nn.utils.clip_grad_norm_.
+    pub fn update(&mut self, lrs: &Lrs) -> Result<f64> {
         let norm = self.grad_norm();
         if self.max_grad_norm > 0.0 {
             let factor = (self.max_grad_norm / (norm + 1e-6)).min(1.0) as f32;
             self.grads.iter_mut().flatten().for_each(|g| *g *= factor);
         }
-        let rates: Vec<f64> = self.trained.params.iter().map(|p| lrs.of(p.part)).collect();
+        let rates: Vec<f64> = self.trained.params.iter().map(|p| lrs.of(p.part) * p.rate).collect();
         let mut values: Vec<&mut [f32]> = self.trained.params.iter_mut().map(|p| p.values.as_mut_slice()).collect();
         let grads: Vec<&[f32]> = self.grads.iter().map(Vec::as_slice).collect();
         self.optimizer.step(&mut values, &grads, &rates);
@@ -196,37 +230,51 @@ impl Trainer {
 }
 
 /// Learning rates of the parts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lrs {
-    pub text_encoder: f64,
-    pub unet: f64,
+    /// For each text encoder in the family's order; the last holds for those behind it.
+    pub texts: Vec<f64>,
+    pub network: f64,
 }
 
 impl Lrs {
-    fn of(self, part: Part) -> f64 {
+    fn of(&self, part: Part) -> f64 {
         match part {
-            Part::TextEncoder => self.text_encoder,
-            Part::Unet => self.unet,
+            Part::Text(i) => self.texts.get(i).or(self.texts.last()).copied().unwrap_or(self.network),
+            Part::Network => self.network,
         }
     }
 }
 
 impl Objective {
+    /// Weight of the loss at a time, without that of the image.
+    pub fn weight(&self, time: f32) -> f64 {
+        let snr = self.path.snr(time);
+        let mut weight = (self.weighting.weight)(snr, self.prediction, self.min_snr_gamma);
+        if self.like_noise {
+            weight *= noise_scale(snr);
+        }
+        if self.v_like > 0.0 {
+            weight *= 1.0 + self.v_like / noise_scale(snr);
+        }
+        weight
+    }
+
     /// Loss of each image, (b,).
     fn losses(&self, prediction: &Tensor, target: &Tensor, batch: &Batch) -> Result<Tensor> {
-        let (n, device) = (batch.timesteps.len(), prediction.device());
-        let c = batch.timesteps.iter().map(|&t| {
-            let bar = self.noise.alpha_bar(t);
-            self.huber_schedule.c(self.huber_c, t, self.noise.len(), bar) as f32
+        let (n, device) = (batch.times.len(), prediction.device());
+        let c = batch.times.iter().map(|&t| {
+            let (place, snr) = (self.path.share(t), self.path.snr(t));
+            self.huber_schedule.c(self.huber_c, place, snr) as f32
         });
         let c = Tensor::from_iter(c, device)?.reshape((n, 1, 1, 1))?;
         let mut loss = (self.loss.apply)(prediction, target, &c)?;
         if let Some(mask) = &batch.mask {
             loss = loss.broadcast_mul(mask)?;
         }
-        let weights = batch.timesteps.iter().enumerate().map(|(i, &t)| {
+        let weights = batch.times.iter().enumerate().map(|(i, &t)| {
             let own = batch.weights.as_ref().map_or(1.0, |w| w[i]);
-            own * (self.weighting.weight)(self.noise.snr(t), self.prediction, self.min_snr_gamma) as f32
+            own * self.weight(t) as f32
         });
         let weights = Tensor::from_iter(weights, device)?;
         // (b, c·h·w) → (b,)

@@ -19,7 +19,7 @@ fn base() -> Base {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference");
     let folder = PathBuf::from(std::env::var("ANAGAMA_REFERENCE").unwrap_or_else(|_| default.into()));
     let loaded = models::load(&folder.join("models/sd15"), &Device::Cpu, DType::F32).unwrap();
-    Base::new(&loaded, "tiny").unwrap()
+    Base::new(&loaded, "tiny")
 }
 
 /// Five coloured pictures with captions.

@@ -40,6 +40,8 @@ pub(crate) struct Reading {
     pub(crate) norm: bool,
     /// The pooled state behind the projection.
     pub(crate) projects: bool,
+    /// Whether the family takes the pooled state at all.
+    pub(crate) pooled: bool,
 }
 
 /// Reads an encoder in the names of transformers or OpenCLIP. Without a config its shape is inferred, and its tokenizer

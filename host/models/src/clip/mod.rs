@@ -234,6 +234,14 @@ impl Encode for TextEncoder {
         self.net.blocks.len()
     }
 
+    fn layers_used(&self, skip: Option<usize>) -> usize {
+        if self.reading.pooled {
+            return self.layers();
+        }
+        let behind = skip.unwrap_or(self.reading.skip).saturating_sub(1 + self.cut);
+        self.layers().saturating_sub(behind)
+    }
+
     fn encode(&self, rows: &[Vec<Token>], skip: Option<usize>) -> Result<PartStates> {
         let output = self.run(rows)?;
         let pooled = match self.net.projection {

@@ -12,7 +12,7 @@ use crate::text::{Encoded, PartStates};
 use crate::weights::Part;
 
 /// CLIP's pooled state is that of the last layer; its other states are not used.
-const READING: Reading = Reading { skip: 1, norm: true, projects: false };
+const READING: Reading = Reading { skip: 1, norm: true, projects: false, pooled: true };
 
 const DEV: Family = Family {
     name: "Flux.1",
@@ -22,7 +22,6 @@ const DEV: Family = Family {
     architecture: "flux-1-dev",
     base_model_version: "flux1",
     side: 1024,
-    trainable: false,
     network: NetworkRow {
         folder: "transformer",
         kohya: super::KOHYA_PREFIX,

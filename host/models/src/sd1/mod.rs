@@ -13,7 +13,7 @@ pub(crate) const BETAS: Betas = Betas { start: 0.00085, end: 0.012, steps: 1000,
 
 const HEADS: Heads = Heads::Count(8);
 /// The last layer's states behind the final norm.
-const READING: Reading = Reading { skip: 1, norm: true, projects: false };
+const READING: Reading = Reading { skip: 1, norm: true, projects: false, pooled: false };
 
 pub(crate) static SD1: Family = Family {
     name: "SD 1.x",
@@ -23,7 +23,6 @@ pub(crate) static SD1: Family = Family {
     architecture: "stable-diffusion-v1",
     base_model_version: "sd_v1",
     side: 512,
-    trainable: true,
     network: NetworkRow {
         folder: "unet",
         kohya: unet::KOHYA,

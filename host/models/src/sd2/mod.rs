@@ -11,7 +11,7 @@ use crate::unet::{self, Heads, Naming, UNetConfig};
 
 const HEADS: Heads = Heads::Size(64);
 /// The state before the last layer of the whole encoder, behind the final norm.
-const READING: Reading = Reading { skip: 2, norm: true, projects: false };
+const READING: Reading = Reading { skip: 2, norm: true, projects: false, pooled: false };
 
 pub(crate) static SD2: Family = Family {
     name: "SD 2.x",
@@ -21,7 +21,6 @@ pub(crate) static SD2: Family = Family {
     architecture: "stable-diffusion-v2-768-v",
     base_model_version: "sd_v2_768_v",
     side: 768,
-    trainable: false,
     network: NetworkRow {
         folder: "unet",
         kohya: unet::KOHYA,

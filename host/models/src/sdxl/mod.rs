@@ -12,8 +12,8 @@ use candle_core::Tensor;
 
 const HEADS: Heads = Heads::Size(64);
 /// The states before the last layer, without the final norm.
-const L: Reading = Reading { skip: 2, norm: false, projects: false };
-const G: Reading = Reading { skip: 2, norm: false, projects: true };
+const L: Reading = Reading { skip: 2, norm: false, projects: false, pooled: false };
+const G: Reading = Reading { skip: 2, norm: false, projects: true, pooled: true };
 
 pub(crate) static SDXL: Family = Family {
     name: "SDXL",
@@ -23,7 +23,6 @@ pub(crate) static SDXL: Family = Family {
     architecture: "stable-diffusion-xl-v1-base",
     base_model_version: "sdxl_base_v1-0",
     side: 1024,
-    trainable: false,
     network: NetworkRow {
         folder: "unet",
         kohya: unet::KOHYA,

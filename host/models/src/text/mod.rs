@@ -82,6 +82,11 @@ pub(crate) trait Encode: Send + Sync {
     /// Transformer layers.
     fn layers(&self) -> usize;
 
+    /// How many of them, from the first, have a part in what the family reads.
+    fn layers_used(&self, _skip: Option<usize>) -> usize {
+        self.layers()
+    }
+
     /// Rows of equal length → the states that the family reads, from `skip` layers before the end (1: the last) instead
     /// of the family's own choice.
     fn encode(&self, rows: &[Vec<Token>], skip: Option<usize>) -> Result<PartStates>;
@@ -138,6 +143,12 @@ impl TextPart {
     /// Transformer layers.
     pub fn layers(&self) -> usize {
         self.encoder.layers()
+    }
+
+    /// How many of its layers, from the first, have a part in what the family reads with this `skip` (see
+    /// [`Self::encode`]).
+    pub fn layers_used(&self, skip: Option<usize>) -> usize {
+        self.encoder.layers_used(skip)
     }
 
     /// The states of rows of tokens, all of one length, as this family reads them; from `skip` layers before the end

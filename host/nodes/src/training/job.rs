@@ -34,15 +34,14 @@ impl Job {
 
     /// The model as the trainer takes it.
     pub(super) fn base(&self) -> Result<Base> {
-        let (prediction, betas) = train::trainable(self.model.family, self.model.prediction, self.model.noise)?;
         Ok(Base {
             network: self.model.network.clone(),
             text: self.clip.text.clone(),
             vae: self.vae.vae.clone(),
             latent: self.model.latent,
             family: self.model.family,
-            prediction,
-            betas,
+            prediction: self.model.prediction,
+            noise: self.model.noise,
             name: self.model.name.clone(),
             digest: self.model.digest.clone(),
         })

@@ -40,8 +40,11 @@ pub struct CaptionOptions {
     pub wildcards: bool,
     /// Tokens that the CLIP text encoders read: 75, 150 or 225; what is longer is cut. Default 75.
     pub max_token_length: usize,
-    /// Take the text states this many layers before the end; 1 is the last. Default 1, some anime bases want 2.
-    pub clip_skip: usize,
+    /// Tokens of a prompt in a text encoder that has no length of its own (T5). Default 512.
+    pub t5_tokens: usize,
+    /// Take the text states this many layers before the end; 1 is the last. Default: the layer that the family reads;
+    /// some anime bases of SD 1.5 want 2.
+    pub clip_skip: Option<usize>,
     /// Accept images without a caption. Default false.
     pub allow_missing_captions: bool,
 }
@@ -64,7 +67,8 @@ impl Default for CaptionOptions {
             token_warmup_min: 1,
             wildcards: false,
             max_token_length: 75,
-            clip_skip: 1,
+            t5_tokens: 512,
+            clip_skip: None,
             allow_missing_captions: false,
         }
     }
@@ -98,7 +102,11 @@ impl CaptionOptions {
 
 impl Section for CaptionOptions {
     fn check(&self, problems: &mut Problems) {
-        problems.at_least_one("clip_skip", self.clip_skip as u64);
+        problems.at_least_one("clip_skip", self.clip_skip.unwrap_or(1) as u64);
+        problems.want(
+            (16..=4096).contains(&self.t5_tokens),
+            format!("`t5_tokens`: expected 16 to 4096, found {}", self.t5_tokens),
+        );
         problems.share("caption_dropout", self.caption_dropout);
         problems.share("tag_dropout", self.tag_dropout);
         problems.not_negative("token_warmup_step", self.token_warmup_step);

@@ -22,7 +22,7 @@ pub use lr::LrOptions;
 pub use memory::MemoryOptions;
 pub use network::NetworkOptions;
 pub use noise::NoiseOptions;
-pub use optimizer::OptimizerOptions;
+pub use optimizer::{OptimizerOptions, Rates};
 pub use run::RunOptions;
 pub use saving::SavingOptions;
 pub(crate) use section::{Problems, Section};

@@ -16,9 +16,9 @@ pub struct OptimizerOptions {
     pub kind: String,
     /// Learning rate of the network. Default: the optimizer's own; 5e-4 for adamw, 1 for those that find it themselves.
     pub learning_rate: Option<f64>,
-    /// Learning rate of the text encoders' network. Default: half of `learning_rate`, or all of it for optimizers that
-    /// find the rate themselves.
-    pub text_encoder_lr: Option<f64>,
+    /// Learning rate of the text encoders' networks, or a list with one for each. Default: half of `learning_rate`, or all
+    /// of it for optimizers that find the rate themselves.
+    pub text_encoder_lr: Option<Rates>,
     /// Decay of the optimizer's running means. Default: the optimizer's own.
     pub betas: Option<(f64, f64)>,
     /// Added to the optimizer's denominator. Default: the optimizer's own.
@@ -32,6 +32,14 @@ pub struct OptimizerOptions {
     pub optimizer_args: BTreeMap<String, Value>,
     /// Gradients are scaled down so that their norm is at most this; 0: never. Default 1.
     pub max_grad_norm: f64,
+}
+
+/// One learning rate, or several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Rates {
+    One(f64),
+    Each(Vec<f64>),
 }
 
 impl Default for OptimizerOptions {
@@ -56,10 +64,16 @@ impl OptimizerOptions {
         self.learning_rate.or_else(|| Some(optimizers::find(&self.kind).ok()?.learning_rate)).unwrap_or_default()
     }
 
-    /// Learning rate of the text encoders' network.
-    pub fn text_encoder_lr(&self) -> f64 {
-        let share = optimizers::find(&self.kind).map_or(0.5, |row| row.text_encoder);
-        self.text_encoder_lr.unwrap_or(self.learning_rate() * share)
+    /// Learning rates of the text encoders' networks in the family's order; the last holds for those behind it.
+    pub fn text_encoder_lrs(&self) -> Vec<f64> {
+        match &self.text_encoder_lr {
+            None => {
+                let share = optimizers::find(&self.kind).map_or(0.5, |row| row.text_encoder);
+                vec![self.learning_rate() * share]
+            }
+            Some(Rates::One(rate)) => vec![*rate],
+            Some(Rates::Each(rates)) => rates.clone(),
+        }
     }
 
     /// The optimizer's numbers: what was asked for, else its row's.
@@ -116,9 +130,10 @@ impl Section for OptimizerOptions {
         if let Some(lr) = self.learning_rate {
             problems.positive("learning_rate", lr);
         }
-        if let Some(lr) = self.text_encoder_lr {
-            problems.positive("text_encoder_lr", lr);
-        }
+        let rates = self.text_encoder_lrs();
+        problems
+            .want(!rates.is_empty(), "`text_encoder_lr`: expected a number or a list of numbers, found an empty list");
+        rates.into_iter().for_each(|rate| problems.positive("text_encoder_lr", rate));
         problems.not_negative("max_grad_norm", self.max_grad_norm);
         problems.not_negative("weight_decay", self.weight_decay.unwrap_or(0.0));
         let mut list = Vec::new();
@@ -151,11 +166,11 @@ mod tests {
     fn rates_and_schedule_follow_the_optimizer() {
         let of = |changes| Config::default().with(changes).unwrap();
         let prodigy = of(json!({"optimizer": "prodigy", "optimizer_args": {"use_bias_correction": true}}));
-        assert_eq!((prodigy.optimizer.learning_rate(), prodigy.optimizer.text_encoder_lr()), (1.0, 1.0));
+        assert_eq!((prodigy.optimizer.learning_rate(), prodigy.optimizer.text_encoder_lrs()), (1.0, vec![1.0]));
         assert_eq!(prodigy.optimizer.settings().unwrap().get("use_bias_correction"), Some(1.0));
         assert_eq!(prodigy.lr_schedule(), "cosine");
         let adamw = of(json!({"learning_rate": 1e-4}));
-        assert_eq!((adamw.optimizer.text_encoder_lr(), adamw.lr_schedule()), (5e-5, "cosine_with_restarts"));
+        assert_eq!((adamw.optimizer.text_encoder_lrs(), adamw.lr_schedule()), (vec![5e-5], "cosine_with_restarts"));
         assert_eq!(of(json!({"optimizer": "prodigy", "lr_schedule": "linear"})).lr_schedule(), "linear");
     }
 }

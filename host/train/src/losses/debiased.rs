@@ -9,11 +9,12 @@ pub(crate) const DEBIASED: Weighting = Weighting {
     name: "debiased",
     summary: "timesteps with much noise count more",
     source: "Yu et al. 2023 (arXiv:2310.08442), 1 / sqrt(SNR) with SNR at most 1000; for v: 1 / (SNR + 1)",
+    suits: |p| !p.is_flow(),
     weight: |snr, prediction, _| {
         let snr = snr.min(MAX_SNR);
         match prediction {
             Prediction::Epsilon => 1.0 / snr.sqrt(),
-            Prediction::V => 1.0 / (snr + 1.0),
+            Prediction::V | Prediction::Flow => 1.0 / (snr + 1.0),
         }
     },
 };

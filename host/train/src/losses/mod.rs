@@ -3,12 +3,14 @@
 //! A loss compares prediction and target number by number; the result is averaged over channels, height and width,
 //! then weighted for each image, then averaged over the batch.
 
+mod cosmap;
 mod debiased;
 mod huber;
 mod l1;
 mod l2;
 mod min_snr;
 mod none;
+mod sigma_sqrt;
 mod smooth_l1;
 
 use anyhow::{Result, bail};
@@ -19,7 +21,8 @@ use serde::{Deserialize, Serialize};
 pub const LOSSES: &[Loss] = &[l2::L2, l1::L1, huber::HUBER, smooth_l1::SMOOTH_L1];
 
 /// Every weighting by timestep.
-pub const WEIGHTINGS: &[Weighting] = &[none::NONE, min_snr::MIN_SNR, debiased::DEBIASED];
+pub const WEIGHTINGS: &[Weighting] =
+    &[none::NONE, min_snr::MIN_SNR, debiased::DEBIASED, sigma_sqrt::SIGMA_SQRT, cosmap::COSMAP];
 
 /// One loss.
 pub struct Loss {
@@ -42,6 +45,8 @@ pub struct Weighting {
     pub summary: &'static str,
     /// Where the formula is from.
     pub source: &'static str,
+    /// What networks must predict for it to mean something.
+    pub suits: fn(Prediction) -> bool,
     /// (signal-to-noise ratio, what the network predicts, gamma) → weight of an image's loss.
     pub weight: fn(f64, Prediction, f64) -> f64,
 }
@@ -55,6 +60,27 @@ pub enum Prediction {
     Epsilon,
     /// sqrt(ᾱ)·noise − sqrt(1 − ᾱ)·latent (Salimans and Ho 2022, arXiv:2202.00512).
     V,
+    /// noise − latent, for flow matching (Liu et al. 2022, arXiv:2209.03003).
+    Flow,
+}
+
+impl Prediction {
+    /// Is noise put on along straight lines?
+    pub fn is_flow(self) -> bool {
+        self == Self::Flow
+    }
+}
+
+/// σ of flow matching with this signal-to-noise ratio, ((1 − σ) / σ)².
+fn flow_sigma(snr: f64) -> f64 {
+    1.0 / (1.0 + snr.sqrt())
+}
+
+/// Factor for networks that predict v: min(snr, 1000) / (min(snr, 1000) + 1) makes their loss as that of one that
+/// predicts noise. Source: sd-scripts, `get_snr_scale`.
+pub fn noise_scale(snr: f64) -> f64 {
+    let snr = snr.min(1000.0);
+    snr / (snr + 1.0)
 }
 
 /// How c of the Huber losses depends on the timestep.
@@ -71,15 +97,13 @@ pub enum HuberSchedule {
 }
 
 impl HuberSchedule {
-    /// c at a timestep with cumulative signal ᾱ. Source: sd-scripts, `get_huber_threshold_if_needed`.
-    pub fn c(self, c: f64, timestep: u32, timesteps: usize, alpha_bar: f64) -> f64 {
+    /// c at a place (0: picture, 1: noise) with this signal-to-noise ratio. Source: sd-scripts,
+    /// `get_huber_threshold_if_needed`.
+    pub fn c(self, c: f64, place: f64, snr: f64) -> f64 {
         match self {
             Self::Constant => c,
-            Self::Exponential => (c.ln() * f64::from(timestep) / timesteps as f64).exp(),
-            Self::Snr => {
-                let sigma = ((1.0 - alpha_bar) / alpha_bar).sqrt();
-                (1.0 - c) / (1.0 + sigma).powi(2) + c
-            }
+            Self::Exponential => (c.ln() * place).exp(),
+            Self::Snr => (1.0 - c) / (1.0 + snr.sqrt().recip()).powi(2) + c,
         }
     }
 }
@@ -131,10 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_positive_and_never_above_one_for_noise() {
+    fn weights_are_positive_and_finite() {
         for row in WEIGHTINGS {
             for snr in [1e-3, 0.5, 1.0, 20.0, 1e6] {
-                for prediction in [Prediction::Epsilon, Prediction::V] {
+                for prediction in [Prediction::Epsilon, Prediction::V, Prediction::Flow] {
+                    if !(row.suits)(prediction) {
+                        continue;
+                    }
                     let w = (row.weight)(snr, prediction, 5.0);
                     assert!(w > 0.0 && w.is_finite(), "{} {snr}: {w}", row.name);
                 }

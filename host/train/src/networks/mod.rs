@@ -62,10 +62,12 @@ pub enum Targets {
 impl Targets {
     /// Is a layer of the UNet with this diffusers path among them?
     pub fn unet(self, path: &str) -> bool {
-        let attention = [".attn1.", ".attn2."].iter().any(|part| path.contains(part));
+        let attention = [".attn1.", ".attn2.", "_attn.", ".linear1"].iter().any(|part| path.contains(part));
         match self {
             Self::Attention => attention,
-            Self::AttentionFeedForward => path.contains("attentions."),
+            Self::AttentionFeedForward => {
+                ["attentions.", "double_blocks.", "single_blocks."].iter().any(|part| path.contains(part))
+            }
         }
     }
 
@@ -81,8 +83,10 @@ impl Targets {
 /// Which part of the base a trained tensor belongs to; parts have learning rates of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    TextEncoder,
-    Unet,
+    /// A text encoder, by its place in the family's order.
+    Text(usize),
+    /// The denoising network.
+    Network,
 }
 
 /// One trained tensor.
@@ -94,6 +98,8 @@ pub struct Param {
     pub var: Var,
     /// The same values in host memory, which the optimizer works on.
     pub values: Vec<f32>,
+    /// Multiplies the learning rate of its part.
+    pub rate: f64,
 }
 
 impl Param {
@@ -116,7 +122,13 @@ impl Trained {
     pub fn add(&mut self, target: &Target, part: Part, built: &Built) -> Result<()> {
         for (leaf, var) in &built.tensors {
             let values = var.flatten_all()?.to_vec1()?;
-            self.params.push(Param { name: format!("{}.{leaf}", target.kohya), part, var: var.clone(), values });
+            self.params.push(Param {
+                name: format!("{}.{leaf}", target.kohya),
+                part,
+                var: var.clone(),
+                values,
+                rate: 1.0,
+            });
         }
         let constants = built.constants.iter().map(|(leaf, v)| (format!("{}.{leaf}", target.kohya), *v));
         self.constants.extend(constants);

@@ -55,9 +55,8 @@ pub(super) fn check(own: &Own, dataset: &Dataset, problems: &mut Vec<String>, wa
 fn missing(own: &Own, dataset: &Dataset, problems: &mut Vec<String>, warnings: &mut Vec<String>) {
     for allowed in [false, true] {
         let items = dataset.items.iter().enumerate();
-        let without = items.filter(|(i, item)| {
-            own.of(*i).captions.allow_missing_captions == allowed && !item.has_caption()
-        });
+        let without =
+            items.filter(|(i, item)| own.of(*i).captions.allow_missing_captions == allowed && !item.has_caption());
         let without: Vec<&str> = without.map(|(_, item)| item.id.as_str()).collect();
         if without.is_empty() {
             continue;
