@@ -49,6 +49,8 @@ pub struct NetworkRow {
     pub folder: &'static str,
     /// In front of its layers in kohya's LoRA files.
     pub kohya: &'static str,
+    /// The module of sd-scripts that trains LoRA on it, which is `ss_network_module` of such files.
+    pub trainer: &'static str,
     /// In front of its keys in checkpoints of one file; a file of its own may leave it out.
     pub(crate) prefixes: &'static [&'static str],
     /// Reads it.

@@ -18,7 +18,7 @@ pub fn check_gradients(trainer: &mut Trainer, batch: &Batch) -> Result<()> {
             param.publish()?;
         }
     }
-    let result = trainer.accumulate(batch);
+    let result = trainer.accumulate_whole(batch);
     let silent = |g: &Vec<f32>| g.iter().all(|&v| v == 0.0);
     let named = trainer.trained.params.iter().zip(trainer.gradients());
     let dead: Vec<String> = named.filter(|(_, g)| silent(g)).map(|(p, _)| p.name.clone()).collect();

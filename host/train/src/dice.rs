@@ -32,6 +32,8 @@ pub enum Purpose {
     PyramidSize,
     /// Noise that the network is not told of; index: micro step.
     HiddenNoise,
+    /// What networks leave out; index: micro step and module.
+    Dropout,
 }
 
 /// Where shuffles and dropouts get their numbers from.

@@ -28,6 +28,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) architecture: &'a str,
     /// `ss_base_model_version` of the base.
     pub(crate) base_version: &'a str,
+    /// `ss_network_module` of LoRA on the base.
+    pub(crate) lora_module: &'a str,
     pub(crate) fingerprint: &'a str,
 }
 
@@ -80,11 +82,11 @@ fn training(facts: &Facts<'_>, step: u64, epoch: u64) -> Result<BTreeMap<String,
         ("gradient_accumulation_steps", c.run.gradient_accumulation.to_string()),
         ("lr_warmup_steps", curve.warmup.to_string()),
         ("lr_scheduler", c.lr_schedule().into()),
-        ("network_module", networks::find(&c.network.kind)?.module.into()),
+        ("network_module", networks::find(&c.network.kind)?.module.unwrap_or(facts.lora_module).into()),
         ("network_dim", c.network.rank.to_string()),
         ("network_alpha", number(c.network.alpha())),
-        ("network_dropout", "None".into()),
-        ("network_args", json!({"targets": c.network.targets}).to_string()),
+        ("network_dropout", if c.network.dropout > 0.0 { number(c.network.dropout) } else { "None".into() }),
+        ("network_args", Value::Object(networks::arguments(&c.network)?).to_string()),
         ("mixed_precision", "no".into()),
         ("full_fp16", python(false)),
         ("v2", python(false)),
@@ -230,6 +232,7 @@ mod tests {
             base_digest: "00",
             architecture: "stable-diffusion-v1",
             base_version: "sd_v1",
+            lora_module: "networks.lora",
             fingerprint: "0123456789abcdef",
         };
         let entries = [Entry { name: "x.alpha".into(), shape: vec![], values: vec![8.0] }];

@@ -370,6 +370,7 @@ impl<'a> Run<'a> {
             base_digest: &self.base.digest,
             architecture: self.base.family.architecture,
             base_version: self.base.family.base_model_version,
+            lora_module: self.base.family.network.trainer,
             fingerprint: &self.at.fingerprint,
         };
         let bytes = metadata::file(&facts, step, epoch, &stem, &trainer.trained.entries())?;
@@ -404,8 +405,10 @@ impl<'a> Run<'a> {
 /// Identity of a run: what its result depends on. How often the state is saved is no part of it.
 fn fingerprint(config: &Config, base: &Base, dataset: &Dataset) -> Result<String> {
     let config = &config.with(json!({"state_every": 1}))?;
+    let start = config.network.start_from.as_ref().map(|path| digest(path).with_context(|| path.display().to_string()));
     let mut hash = Sha256::new();
-    for part in [&serde_json::to_string(config)?, &base.digest, &dataset.digest()] {
+    let parts = [serde_json::to_string(config)?, base.digest.clone(), dataset.digest()];
+    for part in parts.into_iter().chain(start.transpose()?) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }

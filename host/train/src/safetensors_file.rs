@@ -18,6 +18,16 @@ pub enum SaveDtype {
     F32,
 }
 
+impl SaveDtype {
+    /// Of one number.
+    fn bytes(self) -> usize {
+        match self {
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
 /// A tensor to be written, in f32.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
@@ -44,11 +54,27 @@ pub(crate) fn serialize(entries: &[Entry], dtype: SaveDtype, metadata: &BTreeMap
 /// As [`serialize`], for tensors of any number format.
 pub(crate) fn serialize_raw(mut all: Vec<Raw>, metadata: &BTreeMap<String, String>) -> Vec<u8> {
     all.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut out = header(all.iter().map(|tensor| (tensor, tensor.bytes.len())), metadata);
+    all.iter().for_each(|tensor| out.extend(&tensor.bytes));
+    out
+}
+
+/// Bytes of a file with these tensors and no metadata; values are not looked at.
+pub(crate) fn size(entries: &[Entry], dtype: SaveDtype) -> usize {
+    let mut all = raw(entries, dtype);
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    let width = SaveDtype::bytes(dtype);
+    let sizes: Vec<usize> = all.iter().map(|tensor| tensor.shape.iter().product::<usize>() * width).collect();
+    header(all.iter().zip(sizes.iter().copied()), &BTreeMap::new()).len() + sizes.iter().sum::<usize>()
+}
+
+/// What stands in front of the data, for tensors with their numbers of bytes.
+fn header<'a>(all: impl Iterator<Item = (&'a Raw, usize)>, metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut map = Map::new();
     map.insert("__metadata__".into(), json!(metadata));
     let mut start = 0;
-    for tensor in &all {
-        let end = start + tensor.bytes.len();
+    for (tensor, bytes) in all {
+        let end = start + bytes;
         let row = json!({"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]});
         map.insert(tensor.name.clone(), row);
         start = end;
@@ -57,7 +83,6 @@ pub(crate) fn serialize_raw(mut all: Vec<Raw>, metadata: &BTreeMap<String, Strin
     text.resize(text.len().next_multiple_of(8), b' ');
     let mut out = (text.len() as u64).to_le_bytes().to_vec();
     out.extend(text);
-    all.iter().for_each(|tensor| out.extend(&tensor.bytes));
     out
 }
 

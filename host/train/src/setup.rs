@@ -2,16 +2,13 @@
 
 use crate::diffusion::{NoiseSchedule, Path};
 use crate::losses::Prediction;
-use crate::networks::{self, Part, Shape, Trained};
+use crate::networks::{self, Attached};
 use crate::plan::Needs;
 use crate::step::{Objective, Trainer};
 use crate::text_rows::check_rows;
 use crate::{Config, losses};
-use anyhow::{Context, Result, bail, ensure};
-use models::{Adapter, Family, Latent, Network, Noise, Target, Texts, Vae};
-use sample::rng::TorchCpu;
-use std::collections::HashMap;
-use std::sync::Arc;
+use anyhow::{Result, bail, ensure};
+use models::{Family, Latent, Network, Noise, Texts, Vae};
 
 /// The frozen model that is trained on.
 #[derive(Clone)]
@@ -97,45 +94,14 @@ impl Base {
 pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
     config.check()?;
     check_rows(&base.text, config.captions.rows())?;
-    let row = networks::find(&config.network.kind)?;
-    let shape = Shape { rank: config.network.rank, alpha: config.network.alpha() };
-    let mut dice = TorchCpu::new(config.run.seed);
-    let mut trained = Trained::default();
-    // sd-scripts' order, so that the same seed starts from the same weights.
-    let mut attach = |targets: Vec<Target>, part: Part| -> Result<HashMap<String, Arc<dyn Adapter>>> {
-        let mut adapters = HashMap::new();
-        for target in targets {
-            let built = (row.build)(&target, &shape, &mut dice, base.network.device())
-                .with_context(|| format!("layer `{}`", target.path))?;
-            trained.add(&target, part, &built)?;
-            adapters.insert(target.path, built.adapter);
-        }
-        Ok(adapters)
-    };
-    let mut text = base.text.clone();
-    if config.network.train_text_encoder {
-        for i in trained_texts(&base.text) {
-            let part = &base.text.parts()[i];
-            let targets = part.targets().into_iter().filter(|t| config.network.targets.text(&t.path));
-            // Layers that the states skip would never get a gradient.
-            let used = part.layers_used(config.captions.clip_skip);
-            let skipped: Vec<String> = (used..part.layers()).map(|i| format!(".layers.{i}.")).collect();
-            let targets = targets.filter(|t| !skipped.iter().any(|s| t.path.contains(s.as_str()))).collect();
-            text = text.with_part(i, part.with_adapters(&attach(targets, Part::Text(i))?)?);
-        }
-    }
-    let mut network = base.network.clone();
-    if config.network.train_unet {
-        let targets = base.network.targets().into_iter().filter(|t| config.network.targets.unet(&t.path)).collect();
-        network = network.with_adapters(&attach(targets, Part::Network)?)?;
-    }
-    ensure!(!trained.params.is_empty(), "the base has no layers that `targets` asks for");
+    let Attached { network, text, trained, chance } = networks::attach(config, &base.network, &base.text)?;
     let optimizer = config.optimizer.build(&trained.shapes())?;
     let network = network.with_checkpointing(config.memory.gradient_checkpointing);
     let mut trainer = Trainer::new(network, text, trained, optimizer, objective(config, base)?);
     trainer.max_grad_norm = config.optimizer.max_grad_norm;
     trainer.accumulation = config.run.gradient_accumulation;
     trainer.clip_skip = config.captions.clip_skip;
+    trainer.chance = chance;
     trainer.rows = config.captions.rows();
     Ok(trainer)
 }

@@ -187,10 +187,8 @@ mod tests {
     fn trained(value: f32) -> Trained {
         let var = Var::new(&[value, -value], &Device::Cpu).unwrap();
         let values = vec![value, -value];
-        Trained {
-            params: vec![Param { name: "a.b".into(), part: Part::Network, var, values, rate: 1.0 }],
-            constants: vec![],
-        }
+        let param = Param { name: "a.b".into(), part: Part::Network, var, values, rate: 1.0 };
+        Trained { params: vec![param], ..Trained::default() }
     }
 
     #[test]

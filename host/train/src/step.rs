@@ -2,7 +2,7 @@
 
 use crate::diffusion::Path;
 use crate::losses::{HuberSchedule, Loss, Prediction, Weighting, noise_scale};
-use crate::networks::{Part, Trained};
+use crate::networks::{Chance, Part, Trained};
 use crate::optimizers::Optimize;
 use crate::text_rows::join_rows;
 use anyhow::{Context, Result, bail, ensure};
@@ -98,6 +98,8 @@ pub struct Trainer {
     pub clip_skip: Option<usize>,
     /// Rows of token ids that each prompt has.
     pub rows: usize,
+    /// Tells the networks which batch runs, for what they leave out by chance.
+    pub chance: Chance,
     /// Sum of the gradients since the last update, in the order of the trained tensors.
     grads: Vec<Vec<f32>>,
 }
@@ -112,8 +114,19 @@ impl Trainer {
         objective: Objective,
     ) -> Self {
         let grads = trained.params.iter().map(|p| vec![0.0; p.values.len()]).collect();
-        let (max_grad_norm, accumulation, clip_skip, rows) = (1.0, 1, None, 1);
-        Self { network, text, trained, optimizer, objective, max_grad_norm, accumulation, clip_skip, rows, grads }
+        Self {
+            network,
+            text,
+            trained,
+            optimizer,
+            objective,
+            max_grad_norm: 1.0,
+            accumulation: 1,
+            clip_skip: None,
+            rows: 1,
+            chance: Chance::new(0),
+            grads,
+        }
     }
 
     /// The losses of a batch as a tensor to go backward from, and as numbers.
@@ -155,6 +168,15 @@ impl Trainer {
 
     /// Adds a batch's gradients to those of this optimizer step.
     pub fn accumulate(&mut self, batch: &Batch) -> Result<Losses> {
+        // Until the way back is done: checkpointing runs parts of the network again there.
+        self.chance.at(Some(batch.index));
+        let losses = self.accumulate_whole(batch);
+        self.chance.at(None);
+        losses
+    }
+
+    /// The same with nothing left out by chance.
+    pub(crate) fn accumulate_whole(&mut self, batch: &Batch) -> Result<Losses> {
         let (loss, losses) = self.forward(batch)?;
         if !losses.mean.is_finite() {
             // Gradients of a broken loss would only hide which image broke it.

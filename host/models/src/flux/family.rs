@@ -25,6 +25,7 @@ const DEV: Family = Family {
     network: NetworkRow {
         folder: "transformer",
         kohya: super::KOHYA_PREFIX,
+        trainer: "networks.lora_flux",
         prefixes: &["model.diffusion_model."],
         load,
         full_size: |part| full_size(FluxConfig::dev(), part),

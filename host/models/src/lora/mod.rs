@@ -20,7 +20,9 @@ mod table;
 #[cfg(test)]
 mod testing;
 
+use crate::adapter::{Target, TargetKind};
 use crate::error::{Error, Result};
+use crate::family::Family;
 pub use crate::patch::How;
 use crate::patch::Patch;
 use crate::weights::WeightFile;
@@ -34,6 +36,37 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 pub use table::support;
+
+/// A module of diffusers, and the rows of one of our layers that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffusersModule {
+    /// With the network's folder in front, as PEFT's files have it: `transformer.transformer_blocks.0.attn.to_q`.
+    pub name: String,
+    /// Stretches of our layer's outputs in the module's order: from, count.
+    pub rows: Vec<(usize, usize)>,
+}
+
+/// The modules that diffusers has where a layer of a family's denoising network is: one, or several for a joined matrix.
+pub fn diffusers_modules(family: &Family, target: &Target) -> Vec<DiffusersModule> {
+    let shape = match target.shape {
+        TargetKind::Linear { inp, out } => vec![out, inp],
+        TargetKind::Conv { inp, out, kernel } => vec![out, inp, kernel, kernel],
+    };
+    let out = shape[0];
+    let parameter =
+        layouts::Parameter { path: target.path.clone(), original: target.original.clone(), shape, bias: false };
+    let spellings = table::layout(family).map(|layout| layout.spell(&[parameter])).unwrap_or_default();
+    let module = |spelling: layouts::Spelling| {
+        let name = format!("{}.{}", family.network.folder, spelling.diffusers?);
+        Some(DiffusersModule { name, rows: spelling.place.rows.pieces(out) })
+    };
+    spellings.into_iter().filter_map(module).collect()
+}
+
+/// What PEFT and diffusers write behind a module's name where kohya's programs write `end`, such as `.lora_up.weight`.
+pub fn peft_end(end: &str) -> Option<&'static str> {
+    leaves::LEAVES.iter().find(|leaf| leaf.kohya == end).map(|leaf| leaf.peft)
+}
 
 /// A file with a network, read and checked, not yet matched with a model.
 pub struct File {

@@ -46,7 +46,7 @@ impl Place {
 
 impl Rows {
     /// Pieces of our rows in the order of the file's: (from, count).
-    fn pieces(self, out: usize) -> Vec<(usize, usize)> {
+    pub(super) fn pieces(self, out: usize) -> Vec<(usize, usize)> {
         match self {
             Rows::All => vec![(0, out)],
             Rows::Part(from, count) => vec![(from, count)],

@@ -26,6 +26,7 @@ pub(crate) static SD1: Family = Family {
     network: NetworkRow {
         folder: "unet",
         kohya: unet::KOHYA,
+        trainer: "networks.lora",
         prefixes: &["model.diffusion_model."],
         load: |source| unet::load(source, HEADS, Naming::Diffusers),
         full_size: |part| unet::full_size(UNetConfig::sd15(), part, Naming::Diffusers),

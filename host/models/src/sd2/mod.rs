@@ -24,6 +24,7 @@ pub(crate) static SD2: Family = Family {
     network: NetworkRow {
         folder: "unet",
         kohya: unet::KOHYA,
+        trainer: "networks.lora",
         prefixes: &["model.diffusion_model."],
         load: |source| unet::load(source, HEADS, Naming::Diffusers),
         full_size: |part| unet::full_size(UNetConfig::sd21(), part, Naming::Diffusers),

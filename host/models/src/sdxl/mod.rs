@@ -26,6 +26,7 @@ pub(crate) static SDXL: Family = Family {
     network: NetworkRow {
         folder: "unet",
         kohya: unet::KOHYA,
+        trainer: "networks.lora",
         prefixes: &["model.diffusion_model."],
         load: |source| unet::load(source, HEADS, Naming::Original),
         full_size: |part| unet::full_size(UNetConfig::sdxl(), part, Naming::Original),

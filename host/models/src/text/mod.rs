@@ -225,6 +225,11 @@ impl TextPart {
 }
 
 impl Texts {
+    /// No encoders at all: for a network that was loaded alone.
+    pub fn none(family: &'static Family) -> Texts {
+        Texts { family, parts: Vec::new() }
+    }
+
     pub(crate) fn new(family: &'static Family, parts: Vec<TextPart>) -> Texts {
         Texts { family, parts }
     }

@@ -1,43 +1,38 @@
-//! LoRA: down to a few channels and up again, added to what a layer gives.
+//! LoRA: down to a few channels and up again, added to what a layer gives. On kernels of more than a pixel it is LoCon.
 
-use super::{Built, Network, Shape};
+use super::{Built, Leaf, Network, Parts, Start};
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor, Var};
-use models::{Adapter, LoraRef, Target, TargetKind};
-use sample::rng::TorchCpu;
+use candle_core::{Tensor, Var};
+use models::{Adapter, Beneath, LoraRef, TargetKind, ops};
 use std::sync::Arc;
 
 pub(crate) const LORA: Network = Network {
     name: "lora",
-    summary: "two small matrices for each layer; understood everywhere",
-    source: "Hu et al. 2021 (arXiv:2106.09685); names, shapes and starting weights as sd-scripts networks/lora.py",
-    module: "networks.lora",
+    summary: "two small matrices for each layer; understood everywhere. On convolutions, too, it is called LoCon",
+    source: "Hu et al. 2021 (arXiv:2106.09685); names, shapes, starting weights and dropout as sd-scripts networks/lora.py",
+    module: None,
+    arguments: &[],
+    peft: true,
+    neurons: true,
+    ups: &["lora_up.weight"],
+    factored: false,
+    leaves: |kind, shape| leaves(kind, shape.rank),
+    alpha: |_, shape| shape.alpha,
     build,
 };
 
-fn build(target: &Target, shape: &Shape, dice: &mut TorchCpu, device: &Device) -> Result<Built> {
-    let rank = shape.rank;
-    let (down, up, fan_in) = match target.shape {
-        TargetKind::Linear { inp, out } => (vec![rank, inp], vec![out, rank], inp),
-        TargetKind::Conv { inp, out, kernel } => {
-            (vec![rank, inp, kernel, kernel], vec![out, rank, 1, 1], inp * kernel * kernel)
-        }
+/// Kernels stand in the first matrix; the second reads single pixels.
+pub(super) fn leaves(kind: &TargetKind, rank: usize) -> Vec<Leaf> {
+    let (down, up) = match *kind {
+        TargetKind::Linear { inp, out } => (vec![rank, inp], vec![out, rank]),
+        TargetKind::Conv { inp, out, kernel } => (vec![rank, inp, kernel, kernel], vec![out, rank, 1, 1]),
     };
-    let down = Var::from_tensor(&Tensor::from_vec(kaiming(dice, down.iter().product(), fan_in), down, device)?)?;
-    let up = Var::from_tensor(&Tensor::zeros(up, DType::F32, device)?)?;
-    let adapter = Lora { down: down.clone(), up: up.clone(), scale: shape.alpha / rank as f64 };
-    Ok(Built {
-        adapter: Arc::new(adapter),
-        tensors: vec![("lora_down.weight", down), ("lora_up.weight", up)],
-        constants: vec![("alpha", shape.alpha)],
-    })
+    vec![Leaf::new("lora_down.weight", down, Start::Kaiming), Leaf::new("lora_up.weight", up, Start::Zeros)]
 }
 
-/// torch's `kaiming_uniform_(a = √5)`: uniform within ±1/√fan_in, from torch's generator.
-pub(crate) fn kaiming(dice: &mut TorchCpu, n: usize, fan_in: usize) -> Vec<f32> {
-    let gain = (2.0 / (1.0 + 5.0f64.sqrt().powi(2))).sqrt();
-    let bound = (3.0f64.sqrt() * gain / (fan_in as f64).sqrt()) as f32;
-    dice.uniform(n, -bound, bound)
+fn build(parts: Parts) -> Result<Built> {
+    let [down, up] = parts.tensors()?;
+    Ok(Arc::new(Lora { down, up, parts }))
 }
 
 struct Lora {
@@ -45,18 +40,36 @@ struct Lora {
     down: Var,
     /// (out, rank) or (out, rank, 1, 1)
     up: Var,
-    scale: f64,
+    parts: Parts,
+}
+
+impl Lora {
+    fn whole(&self) -> LoraRef<'_> {
+        LoraRef { down: &self.down, up: &self.up, scale: self.parts.scale }
+    }
 }
 
 impl Adapter for Lora {
     fn as_lora(&self) -> Option<LoraRef<'_>> {
-        Some(LoraRef { down: &self.down, up: &self.up, scale: self.scale })
+        self.parts.drops.draw().is_none().then(|| self.whole())
+    }
+
+    fn apply(&self, layer: &Beneath<'_>) -> models::Result<Tensor> {
+        let Some(mut drawn) = self.parts.drops.draw() else { return layer.with_lora(self.whole()) };
+        if drawn.whole {
+            return layer.output();
+        }
+        let x = drawn.neurons(layer.through(layer.input(), &self.down)?)?;
+        let x = drawn.ranks(x)?;
+        let up = self.up.flatten_from(1)?.to_device(x.device())?;
+        Ok((layer.output()? + (ops::linear(&x, &up, None)? * self.parts.scale)?)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::start::kaiming;
+    use sample::rng::TorchCpu;
 
     #[test]
     fn starts_as_torch_does() {

@@ -5,6 +5,7 @@
 mod captions;
 mod dataset;
 mod losses;
+mod network_gradients;
 mod optimizers;
 mod python_random;
 mod reference;
