@@ -33,10 +33,10 @@ from lycoris.modules.loha import LohaModule  # noqa: E402
 from lycoris.modules.lokr import LokrModule  # noqa: E402
 
 NETWORKS = {
-    "lora": (LoConModule, {}, {}),
-    "loha": (LohaModule, {}, {}),
-    "lokr": (LokrModule, {}, {}),
-    "dora": (LoConModule, {"weight_decompose": True}, {}),
+    "lora": (LoConModule, {}),
+    "loha": (LohaModule, {}),
+    "lokr": (LokrModule, {}),
+    "dora": (LoConModule, {"weight_decompose": True}),
 }
 CONFIG = {"rank": 3, "alpha": 2.0, "conv_rank": 2, "conv_alpha": 1.5, "targets": "linear+conv", "train_text_encoder": True}
 
@@ -200,7 +200,7 @@ def flux():
 
 def network(name, kind, layer):
     """LyCORIS' module for a layer, with values made of the names, and its tensors under their names."""
-    cls, options, _ = NETWORKS[kind]
+    cls, options = NETWORKS[kind]
     wide = isinstance(layer, torch.nn.Conv2d) and layer.kernel_size != (1, 1)
     rank, alpha = (CONFIG["conv_rank"], CONFIG["conv_alpha"]) if wide else (CONFIG["rank"], CONFIG["alpha"])
     with contextlib.redirect_stdout(io.StringIO()):
@@ -222,12 +222,13 @@ def network(name, kind, layer):
             del module._parameters[attribute]
         parameter.data = new
         parameter.requires_grad_(True)
-        setattr(module, attribute, parameter) if owner == "" else None
+        if not owner:
+            setattr(module, attribute, parameter)
         tensors[key] = parameter
     return module, tensors
 
 
-def merged(module, kind, weight):
+def merged(module, weight):
     """The weight with the network's change, as the module's `forward` makes it."""
     delta = module.make_weight() * module.scale if isinstance(module, LoConModule) else module.get_weight(module.shape)
     changed = weight + delta.reshape(weight.shape)
@@ -241,7 +242,7 @@ def gradients(kind, layers, run):
         tensors |= own
     weights = {}
     for name, (model, paths, layer) in layers.items():
-        whole = merged(modules[name], kind, layer.weight.detach())
+        whole = merged(modules[name], layer.weight.detach())
         at = 0
         for path in paths:
             rows = whole.shape[0] if len(paths) == 1 else sizes(layers[name], path)

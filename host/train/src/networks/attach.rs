@@ -116,11 +116,10 @@ mod tests {
     use super::*;
     use crate::dice::{Purpose, Stream};
     use crate::networks::{NETWORKS, sizes};
-    use crate::safetensors_file::{SaveDtype, serialize};
+    use crate::safetensors_file::SaveDtype;
     use candle_core::{DType, Device};
     use models::Cond;
     use serde_json::{Value, json};
-    use std::collections::BTreeMap;
 
     fn base(family: &str) -> models::Loaded {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/models");
@@ -156,7 +155,7 @@ mod tests {
                 let saved = config(row.name, json!({"naming": naming}));
                 let mut first = attach(&saved, &base.network, &base.text).unwrap().trained;
                 stir(&mut first);
-                let bytes = serialize(&first.entries(), SaveDtype::F32, &BTreeMap::new());
+                let bytes = first.file(SaveDtype::F32);
                 let sizes = sizes(&saved, &base.network, &base.text).unwrap();
                 assert_eq!(sizes.bytes, bytes.len() as u64, "{what}");
                 assert_eq!((sizes.numbers, sizes.tensors), (first.size(), first.params.len()), "{what}");
@@ -190,7 +189,7 @@ mod tests {
         let (base, folder) = (base("sd15"), tempfile::tempdir().unwrap());
         let path = folder.path().join("one.safetensors");
         let first = attach(&config("lora", json!({})), &base.network, &base.text).unwrap().trained;
-        std::fs::write(&path, serialize(&first.entries(), SaveDtype::F32, &BTreeMap::new())).unwrap();
+        std::fs::write(&path, first.file(SaveDtype::F32)).unwrap();
         let error = |more: Value| {
             let config = config("lora", json!({"start_from": path})).with(more).unwrap();
             format!("{:#}", attach(&config, &base.network, &base.text).err().unwrap())

@@ -20,12 +20,13 @@ pub use size::{Sizes, predicted_size, sizes};
 pub use targets::{Chosen, LayerRule, Targets};
 
 use crate::config::NetworkOptions;
-use crate::safetensors_file::Entry;
+use crate::safetensors_file::{Entry, SaveDtype, serialize};
 use anyhow::{Context, Result, bail};
 use candle_core::{Tensor, Var};
 use chance::{Drawn, Drops};
 use models::{Adapter, TargetKind};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Every network, in the order in which menus and help show them.
@@ -195,6 +196,11 @@ impl Trained {
             None => entries,
             Some(names) => names.entries(entries),
         }
+    }
+
+    /// The bytes of a file that holds them, without metadata.
+    pub fn file(&self, dtype: SaveDtype) -> Vec<u8> {
+        serialize(&self.entries(), dtype, &BTreeMap::new())
     }
 
     /// Shapes of the trained tensors.
