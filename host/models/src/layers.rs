@@ -118,7 +118,8 @@ impl Layer {
         let patch = |added: &Added| match added {
             Added::Patch(beside) => Ok(beside.patched.clone()),
             Added::Adapter(_) => {
-                let what = format!("the weight of `{}` is asked for, which has a network in training already", self.path);
+                let what =
+                    format!("the weight of `{}` is asked for, which has a network in training already", self.path);
                 Err(Error::Unsupported(what))
             }
         };

@@ -17,7 +17,8 @@ fn main() -> Result<()> {
             if naming == "peft" && !row.peft {
                 continue;
             }
-            let config = Config::default().with(json!({"network": row.name, "rank": 3, "alpha": 2.0, "conv_rank": 2,
+            let config = Config::default()
+                .with(json!({"network": row.name, "rank": 3, "alpha": 2.0, "conv_rank": 2,
                 "targets": "linear+conv", "train_text_encoder": true, "naming": naming}))?;
             let mut trained = networks::attach(&config, &base.network, &base.text)?.trained;
             for (i, param) in trained.params.iter_mut().enumerate() {

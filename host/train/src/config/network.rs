@@ -129,7 +129,8 @@ impl Section for NetworkOptions {
         for rule in &self.layers {
             problems.found(rule.regex());
             let ok = rule.rank <= LARGEST;
-            problems.want(ok, format!("`layers`: expected ranks of 0 to 1024, found {} for {:?}", rule.rank, rule.pattern));
+            problems
+                .want(ok, format!("`layers`: expected ranks of 0 to 1024, found {} for {:?}", rule.rank, rule.pattern));
             problems.positive("layers: alpha", rule.alpha.unwrap_or(1.0));
         }
         problems.want(

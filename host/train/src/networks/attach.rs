@@ -169,7 +169,9 @@ mod tests {
                 let chosen = choose(&next, &base.network, &base.text).unwrap();
                 let starts: HashMap<String, Start> = chosen
                     .iter()
-                    .flat_map(|c| (row.leaves)(&c.target.shape, &c.shape).into_iter().map(|l| (c.target.kohya.clone(), l)))
+                    .flat_map(|c| {
+                        (row.leaves)(&c.target.shape, &c.shape).into_iter().map(|l| (c.target.kohya.clone(), l))
+                    })
                     .map(|(kohya, leaf)| (format!("{kohya}.{}", leaf.name), leaf.start))
                     .collect();
                 for (a, b) in first.params.iter().zip(&second.params) {
@@ -242,7 +244,8 @@ mod tests {
     #[test]
     fn the_second_matrices_of_lora_plus_learn_faster() {
         let base = base("sd15");
-        let found = attach(&config("lora", json!({"loraplus_lr_ratio": 16.0})), &base.network, &base.text).unwrap().trained;
+        let found =
+            attach(&config("lora", json!({"loraplus_lr_ratio": 16.0})), &base.network, &base.text).unwrap().trained;
         let fast = |p: &&Param| p.rate == 16.0;
         assert_eq!(found.params.iter().filter(fast).count() * 2, found.params.len());
         assert!(found.params.iter().filter(fast).all(|p| p.name.ends_with(".lora_up.weight")));

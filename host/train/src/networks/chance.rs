@@ -163,7 +163,12 @@ mod tests {
     #[test]
     fn modules_are_left_out_as_often_as_asked() {
         let (chance, drops) = drops(0, Rates { module: 0.3, ..Rates::default() });
-        let count = (0..2000).filter(|&batch| { chance.at(Some(batch)); drops.draw().unwrap().whole }).count();
+        let count = (0..2000)
+            .filter(|&batch| {
+                chance.at(Some(batch));
+                drops.draw().unwrap().whole
+            })
+            .count();
         assert!((500..700).contains(&count), "{count}");
     }
 }

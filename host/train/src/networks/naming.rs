@@ -74,7 +74,8 @@ impl Peft {
     fn split(&self, entry: &Entry) -> Vec<Entry> {
         let parts = entry.name.split_once('.').and_then(|(module, end)| Some((self.0.get(module)?, end)));
         // What is no tensor of a layer is its alpha, which these names have no place for.
-        let Some((module, leaf)) = parts.and_then(|(m, end)| Some((m, m.leaves.iter().find(|l| l.name == end)?))) else {
+        let Some((module, leaf)) = parts.and_then(|(m, end)| Some((m, m.leaves.iter().find(|l| l.name == end)?)))
+        else {
             return Vec::new();
         };
         let end = end(leaf);

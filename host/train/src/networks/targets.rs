@@ -183,11 +183,8 @@ mod tests {
             {"pattern": "lora_unet_text_model", "rank": 2},
             {"pattern": "^(img_in|conv_in)$", "rank": 6, "alpha": 1.5},
         ]}));
-        let wanted = [
-            ("conv_in", 6, 1.5),
-            ("text_model.encoder.layers.0.self_attn.q_proj", 2, 1.0),
-            ("img_in", 6, 1.5),
-        ];
+        let wanted =
+            [("conv_in", 6, 1.5), ("text_model.encoder.layers.0.self_attn.q_proj", 2, 1.0), ("img_in", 6, 1.5)];
         assert_eq!(found.unwrap(), wanted.map(|(path, rank, alpha)| (path.to_owned(), rank, alpha)));
         let found = chosen(json!({"targets": "linear+conv", "rank": 8, "alpha": 4.0, "conv_rank": 2})).unwrap();
         let of = |path: &str| found.iter().find(|f| f.0 == path).map(|f| (f.1, f.2));

@@ -14,7 +14,13 @@ const SHOWN: usize = 8;
 ///
 /// # Errors
 /// Lists the keys of the file that are no tensor of this network, the tensors that it lacks, and those of other sizes.
-pub(super) fn start(path: &Path, chosen: &[Chosen], row: &Network, names: &naming::Peft, trained: &mut Trained) -> Result<()> {
+pub(super) fn start(
+    path: &Path,
+    chosen: &[Chosen],
+    row: &Network,
+    names: &naming::Peft,
+    trained: &mut Trained,
+) -> Result<()> {
     let file = candle_core::safetensors::load(path, &Device::Cpu)
         .with_context(|| format!("`start_from`: cannot read {}", path.display()))?;
     let mut file = File { left: file.keys().cloned().collect(), file, missing: Vec::new(), sizes: Vec::new() };

@@ -14,7 +14,10 @@ pub(super) static NETWORK: Group = Group {
             4096.0,
             "What is added is scaled by alpha / rank. 0: the rank, so that the scale is 1.",
         ),
-        Key::json("targets", "Which layers get a network: attention, attention+feed-forward, linear, linear+conv, or layers."),
+        Key::json(
+            "targets",
+            "Which layers get a network: attention, attention+feed-forward, linear, linear+conv, or layers.",
+        ),
         Key::json(
             "layers",
             "Layers with ranks of their own: [{\"pattern\": regular expression, \"rank\": 8, \"alpha\": 4}, …]; rank 0 \
