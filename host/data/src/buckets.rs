@@ -147,29 +147,28 @@ impl Buckets {
         (bucket, covering(bucket, (width, height)))
     }
 
-    /// ai-toolkit's rule: of the four sizes around the picture's own shape, those up to the resolution's area; of
-    /// these the one whose area is nearest to the wanted one, then the one of the nearest shape.
+    /// ai-toolkit's rule: of the four sizes around the picture's own shape those up to the resolution's area; of these
+    /// the first whose area is nearest to the wanted one. The picture is scaled to cover it, rounded up.
     fn own_shape(&self, width: u32, height: u32) -> (Size, Size) {
         let limit = f64::from(self.config.resolution.0) * f64::from(self.config.resolution.1);
         let own = f64::from(width) * f64::from(height);
         let wanted = own.min(limit);
         let scale = (wanted / own).sqrt();
-        let step = f64::from(self.config.step);
+        let step = self.config.step;
         let around = |side: u32| {
-            let steps = f64::from(side) * scale / step;
-            // Rounding of the square root must not make 16.000000001 steps of 16.
-            let steps = if (steps - steps.round()).abs() < 1e-6 { steps.round() } else { steps };
-            [steps.floor(), steps.ceil()].map(|n| (n.max(1.0) * step) as u32)
+            let steps = f64::from(side) * scale / f64::from(step);
+            [steps.floor() as u32 * step, steps.ceil() as u32 * step]
         };
-        let sizes = around(width).into_iter().flat_map(|w| around(height).map(|h| (w, h)));
         let area = |s: &Size| f64::from(s.0) * f64::from(s.1);
-        let shape = |s: &Size| (aspect(*s) - aspect((width, height))).abs();
         let off = |s: &Size| (area(s) - wanted).abs();
-        let fitting = sizes.filter(|s| area(s) <= limit);
-        let best = fitting.min_by(|a, b| off(a).total_cmp(&off(b)).then(shape(a).total_cmp(&shape(b))));
-        let smallest = || (around(width)[0], around(height)[0]);
-        let bucket = best.unwrap_or_else(smallest);
-        (bucket, covering(bucket, (width, height)))
+        let sizes = around(width).into_iter().flat_map(|w| around(height).map(|h| (w, h)));
+        let fitting = sizes.filter(|s| s.0 > 0 && s.1 > 0 && area(s) <= limit);
+        let best = fitting.min_by(|a, b| off(a).total_cmp(&off(b)));
+        let bucket = best.unwrap_or_else(|| (around(width)[0].max(step), around(height)[0].max(step)));
+        let (w, h) = (f64::from(width), f64::from(height));
+        let scale = (f64::from(bucket.0) / w).max(f64::from(bucket.1) / h);
+        let side = |n: f64, least: u32| ((n * scale).ceil() as u32).max(least);
+        (bucket, (side(w, bucket.0), side(h, bucket.1)))
     }
 
     fn without_upscaling(&self, width: u32, height: u32) -> (Size, Size) {
@@ -295,27 +294,31 @@ mod tests {
         }
     }
 
+    /// What ai-toolkit's `get_bucket_for_image_size` gives: resolution, step, picture, bucket, scaled size.
+    const AI_TOOLKIT: [(u32, u32, Size, Size, Size); 14] = [
+        (1024, 64, (1920, 1080), (1344, 768), (1366, 768)),
+        (1024, 64, (1080, 1920), (768, 1344), (768, 1366)),
+        (1024, 64, (1024, 1024), (1024, 1024), (1024, 1024)),
+        (1024, 64, (3000, 3000), (1024, 1024), (1024, 1024)),
+        (1024, 64, (640, 448), (640, 448), (640, 448)),
+        (768, 64, (640, 448), (640, 448), (640, 448)),
+        (1024, 64, (30, 20), (64, 64), (96, 64)),
+        (768, 64, (700, 701), (704, 704), (704, 706)),
+        (768, 64, (1999, 300), (1984, 256), (1984, 298)),
+        (768, 64, (65, 129), (64, 128), (65, 128)),
+        (512, 32, (5000, 4000), (544, 480), (600, 480)),
+        (1024, 16, (1037, 533), (1040, 528), (1040, 535)),
+        (768, 64, (101, 1777), (128, 1728), (128, 2253)),
+        (512, 8, (333, 777), (328, 784), (336, 784)),
+    ];
+
     #[test]
-    fn ai_toolkits_rule_keeps_the_shape_and_the_area() {
-        let at = |edge, w, h| {
-            let config =
-                BucketConfig { resolution: (edge, edge), style: BucketStyle::AiToolkit, ..BucketConfig::default() };
-            Buckets::new(config).unwrap().assign(w, h)
-        };
-        // 1920×1080 at the area of 1024² is 1365.3×768: 1344×768 is nearest without going over.
-        assert_eq!(at(1024, 1920, 1080).bucket, (1344, 768));
-        assert_eq!(at(1024, 1080, 1920).bucket, (768, 1344));
-        assert_eq!(at(1024, 1024, 1024).bucket, (1024, 1024));
-        assert_eq!(at(1024, 3000, 3000).resized, (1024, 1024));
-        // Small pictures stay small, and what is smaller than a step grows to it.
-        assert_eq!(at(1024, 640, 448), at(768, 640, 448));
-        assert_eq!((at(1024, 640, 448).bucket, at(1024, 640, 448).resized), ((640, 448), (640, 448)));
-        assert_eq!(at(1024, 30, 20).bucket, (64, 64));
-        for (w, h) in [(700, 701), (1999, 300), (300, 1999), (65, 129), (5000, 4000)] {
-            let a = at(768, w, h);
-            assert!(a.bucket.0 % 64 == 0 && a.bucket.1 % 64 == 0, "{a:?}");
-            assert!(u64::from(a.bucket.0) * u64::from(a.bucket.1) <= 768 * 768, "{a:?}");
-            assert!(a.resized.0 >= a.bucket.0 && a.resized.1 >= a.bucket.1, "{a:?}");
+    fn ai_toolkits_sizes() {
+        for (edge, step, (w, h), bucket, resized) in AI_TOOLKIT {
+            let style = BucketStyle::AiToolkit;
+            let config = BucketConfig { resolution: (edge, edge), step, style, ..BucketConfig::default() };
+            let got = Buckets::new(config).unwrap().assign(w, h);
+            assert_eq!((got.bucket, got.resized), (bucket, resized), "{w}×{h} at {edge} by {step}");
         }
     }
 

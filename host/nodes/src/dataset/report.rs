@@ -63,7 +63,7 @@ impl TypedNode for DatasetReport {
             images: self.dataset.items.len(),
             shown: self.dataset.items.iter().map(|i| u64::from(i.repeats)).sum(),
             subsets: subsets(&self.dataset),
-            framing: framing(&self.dataset),
+            framing: framing(&self.dataset, &plan),
             tags: self.dataset.tag_counts(),
             notes: self.dataset.notes.clone(),
             plan,
@@ -89,19 +89,8 @@ fn subsets(dataset: &Dataset) -> BTreeMap<String, (usize, u64)> {
     subsets
 }
 
-/// Pictures by shape, and by how much of a person they show where the tags say so.
-fn framing(dataset: &Dataset) -> BTreeMap<String, usize> {
-    const SHOTS: [&str; 9] = [
-        "close-up",
-        "portrait",
-        "face",
-        "upper body",
-        "lower body",
-        "cowboy shot",
-        "full body",
-        "wide shot",
-        "head only",
-    ];
+/// Pictures by shape, and by how much of a person they show where the captions say so.
+fn framing(dataset: &Dataset, plan: &train::Plan) -> BTreeMap<String, usize> {
     let shape = |i: &Item| match f64::from(i.width) / f64::from(i.height.max(1)) {
         r if r > 1.1 => "landscape format",
         r if r < 1.0 / 1.1 => "portrait format",
@@ -110,22 +99,22 @@ fn framing(dataset: &Dataset) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for item in &dataset.items {
         *counts.entry(shape(item).to_owned()).or_insert(0) += 1;
-        for tag in &item.annotation.tags {
-            let name = tag.name.replace('_', " ");
-            if SHOTS.contains(&name.as_str()) {
-                *counts.entry(name).or_insert(0) += 1;
-            }
-        }
     }
+    let framing = plan.variety.iter().filter(|v| v.aspect == "framing").flat_map(|v| v.counts.clone());
+    counts.extend(framing);
     counts
 }
 
 fn text(s: &DatasetSummary) -> String {
-    let mut lines = vec![format!("{} images, {} shown an epoch", s.images, s.shown)];
+    let mut lines = vec![s.plan.verdict.clone(), format!("{} images, {} shown an epoch", s.images, s.shown)];
     let top: Vec<String> = s.tags.iter().take(12).map(|(tag, n)| format!("{tag} {n}")).collect();
     lines.push(format!("{} different tags: {}", s.tags.len(), top.join(", ")));
     for b in &s.plan.buckets {
         lines.push(format!("{}×{}: {} images, {} batches", b.width, b.height, b.images, b.batches));
+    }
+    for v in &s.plan.variety {
+        let counts: Vec<String> = v.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
+        lines.push(format!("{}: {}, {} unsaid", v.aspect, counts.join(", "), v.unsaid));
     }
     lines.push(format!("{} steps an epoch, {} in all", s.plan.steps_per_epoch, s.plan.total_steps));
     lines.extend(s.plan.problems.iter().map(|p| format!("problem: {p}")));

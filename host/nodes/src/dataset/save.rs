@@ -1,6 +1,6 @@
 use crate::files;
 use anyhow::Context as _;
-use data::Dataset;
+use data::{Dataset, Item};
 use engine::{Context, Outputs, TypedNode, WithUi};
 use spec::Inputs;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(crate) struct SaveDataset {
     /// The data set.
     dataset: Arc<Dataset>,
-    /// Folder below the output folder.
+    /// Folder below the output folder. Regularisation images go into one beside it, `…_regularisation`.
     #[input(default = "dataset")]
     folder: String,
     /// Put pictures into folders `N_subset`, where N is how often they are shown, as kohya's scripts expect.
@@ -42,7 +42,7 @@ impl TypedNode for SaveDataset {
         for (done, item) in self.dataset.items.iter().enumerate() {
             ctx.check_cancelled()?;
             let bytes = std::fs::read(&item.path).with_context(|| format!("cannot read {}", item.path.display()))?;
-            let stem = self.stem(&item.id, item.repeats, &item.subset);
+            let stem = self.stem(item);
             // Pictures of different folders may have one name.
             let n = taken.entry(stem.clone()).or_default();
             *n += 1;
@@ -63,14 +63,17 @@ impl TypedNode for SaveDataset {
 }
 
 impl SaveDataset {
-    fn stem(&self, id: &str, repeats: u32, subset: &str) -> String {
-        let name = Path::new(id).file_stem().map_or_else(|| "picture".into(), |s| s.to_string_lossy().into_owned());
+    fn stem(&self, item: &Item) -> String {
+        let name =
+            Path::new(&item.id).file_stem().map_or_else(|| "picture".into(), |s| s.to_string_lossy().into_owned());
         let name = plain(&name);
+        // Among the others, regularisation images would be learned.
+        let root = if item.is_reg { format!("{}_regularisation", self.folder) } else { self.folder.clone() };
         if !self.kohya_folders {
-            return format!("{}/{name}", self.folder);
+            return format!("{root}/{name}");
         }
-        let subset = if subset.is_empty() { "pictures".to_owned() } else { plain(subset) };
-        format!("{}/{repeats}_{subset}/{name}", self.folder)
+        let subset = if item.subset.is_empty() { "pictures".to_owned() } else { plain(&item.subset) };
+        format!("{root}/{}_{subset}/{name}", item.repeats)
     }
 }
 

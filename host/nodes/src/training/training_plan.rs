@@ -45,6 +45,7 @@ impl TypedNode for TrainingPlan {
 /// The plan in words.
 fn lines(config: &Config, plan: &Plan) -> Vec<String> {
     let mut lines = vec![
+        plan.verdict.clone(),
         format!(
             "{} pictures, {} shown an epoch, in {} batches of up to {}",
             plan.images, plan.images_per_epoch, plan.batches_per_epoch, config.run.batch_size
@@ -53,6 +54,10 @@ fn lines(config: &Config, plan: &Plan) -> Vec<String> {
     ];
     for b in &plan.buckets {
         lines.push(format!("{}×{}: {} pictures, {} batches an epoch", b.width, b.height, b.images, b.batches));
+    }
+    for v in &plan.variety {
+        let counts: Vec<String> = v.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
+        lines.push(format!("{}: {}, {} unsaid", v.aspect, counts.join(", "), v.unsaid));
     }
     lines.extend(plan.problems.iter().map(|p| format!("problem: {p}")));
     lines.extend(plan.warnings.iter().map(|w| format!("warning: {w}")));

@@ -134,12 +134,13 @@ fn check_pictures(
     for b in buckets.iter().filter(|b| b.shown < batch_size && buckets.len() > 1) {
         warnings.push(format!("bucket {}×{} has {} images for batches of {}", b.width, b.height, b.shown, batch_size));
     }
-    let sided = |tags: &[spec::Tag]| tags.iter().any(|t| t.name.contains("left") || t.name.contains("right"));
-    let flipped = |(i, item): &(usize, &Item)| own.of(*i).images.flip && sided(&item.annotation.tags);
+    let side = |word: &str| matches!(word.to_lowercase().as_str(), "left" | "right");
+    let sided = |caption: String| caption.split(|c: char| !c.is_alphanumeric()).any(side);
+    let flipped = |(i, item): &(usize, &Item)| own.of(*i).images.flip && sided(item.caption());
     let flipped: Vec<&str> =
         dataset.items.iter().enumerate().filter(flipped).map(|(_, item)| item.id.as_str()).collect();
     if !flipped.is_empty() {
-        warnings.push(format!("`flip` is on, but tags speak of left or right: {}", some(&flipped)));
+        warnings.push(format!("`flip` is on, but captions speak of left or right: {}", some(&flipped)));
     }
     if own.any() {
         let mut changed: Vec<&str> =
@@ -249,6 +250,17 @@ mod tests {
         let config = Config::default().with(json!({"activation_tags": ["ohwx"]})).unwrap();
         let found = plan(&config, &set(&["ohwx, a", "b, ohwx"]), Needs::default()).unwrap();
         assert!(found.problems[0].contains("1.png") && !found.problems[0].contains("0.png"), "{:?}", found.problems);
+    }
+
+    #[test]
+    fn left_and_right_are_words() {
+        let warned = |caption: &str| {
+            let config = Config::default().with(json!({"flip": true})).unwrap();
+            let plan = plan(&config, &set(&["a", caption]), Needs::default()).unwrap();
+            plan.warnings.iter().any(|w| w.contains("left or right"))
+        };
+        assert!(warned("from_left, hat") && warned("looking to the Right"));
+        assert!(!warned("bright pupils, leftovers"));
     }
 
     #[test]
