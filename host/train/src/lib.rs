@@ -13,6 +13,7 @@ mod check;
 mod config;
 pub mod dice;
 pub mod diffusion;
+mod evaluation;
 mod feed;
 mod images;
 mod log;
@@ -24,6 +25,7 @@ pub mod noises;
 pub mod optimizers;
 mod own;
 mod plan;
+pub mod presets;
 mod prompts;
 mod run;
 mod safetensors_file;
@@ -37,8 +39,8 @@ pub mod time_samplings;
 pub use batches::{Batches, Order, Slice, View};
 pub use check::check_gradients;
 pub use config::{
-    CaptionOptions, Config, ImageOptions, LossOptions, LrOptions, MemoryOptions, NetworkOptions, NoiseOptions,
-    OptimizerOptions, Rates, Resolution, RunOptions, SavingOptions,
+    CaptionOptions, Config, ConfigKey, ImageOptions, LossOptions, LrOptions, MemoryOptions, NetworkOptions,
+    NoiseOptions, OptimizerOptions, Rates, Resolution, RunOptions, SavingOptions, config_keys,
 };
 pub use log::LogLine;
 pub use losses::{LOSSES, Prediction, WEIGHTINGS};

@@ -344,7 +344,7 @@ impl<'a> Run<'a> {
     }
 
     /// Saves a checkpoint if one is due after this step.
-    fn checkpoint(&mut self, trainer: &Trainer, epoch: u64) -> Result<bool> {
+    fn checkpoint(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<bool> {
         let (step, c) = (self.at.step, self.config);
         let is_last = step == self.plan.total_steps;
         let of_epoch = step.is_multiple_of(self.plan.steps_per_epoch)
@@ -373,7 +373,7 @@ impl<'a> Run<'a> {
             lora_module: self.base.family.network.trainer,
             fingerprint: &self.at.fingerprint,
         };
-        let bytes = metadata::file(&facts, step, epoch, &stem, &trainer.trained.entries())?;
+        let bytes = metadata::file(&facts, step, epoch, &stem, &trainer.with_evaluated(|t| Ok(t.trained.entries()))?)?;
         let path = PathBuf::from(format!("{stem}.safetensors"));
         write_atomic(&self.place.out_dir.join(&path), &bytes)?;
         let sha256 = format!("{:x}", Sha256::digest(&bytes));

@@ -118,6 +118,35 @@ fn an_interrupted_run_ends_with_the_same_bytes() {
     });
 }
 
+/// What every kind of optimizer keeps comes back: bytes, estimates, averages.
+#[test]
+fn a_killed_run_ends_with_the_same_bytes_whatever_the_optimizer_keeps() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, set) = (base(), pictures(dir.path()));
+        let sums = |t: &Trained| t.checkpoints.iter().map(|c| c.sha256.clone()).collect::<Vec<_>>();
+        let mut cases = vec![json!({"optimizer": "adamw"})];
+        cases.extend(["adamw8bit", "prodigy", "adamw_schedulefree"].map(|name| json!({"optimizer": name})));
+        cases.push(json!({"ema_decay": 0.9, "ema_every": 2}));
+        let short = json!({"steps": 3, "train_text_encoder": false, "lr_warmup": 0, "learning_rate": null, "rank": 32, "save_every_steps": null});
+        let mut seen = Vec::new();
+        for (i, case) in cases.into_iter().enumerate() {
+            let config = config().with(short.clone()).unwrap().with(case.clone()).unwrap();
+            let whole = run(&dir.path().join(format!("whole{i}")), &config, &base, &set, &mut Quiet).unwrap();
+            let cut = dir.path().join(format!("cut{i}"));
+            let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                run(&cut, &config, &base, &set, &mut Stop { after: 2, done: 0, dies: true })
+            }));
+            assert!(killed.is_err());
+            let resumed = run(&cut, &config, &base, &set, &mut Quiet).unwrap();
+            assert_eq!((resumed.facts.resumed_from, sums(&resumed)), (Some(1), sums(&whole)), "{case}");
+            seen.push(sums(&whole));
+        }
+        // The average that is saved is not what was trained.
+        assert_ne!(seen.first(), seen.last());
+    });
+}
+
 #[test]
 fn a_saved_lora_is_read_back_with_every_key() {
     with_large_stack(|| {

@@ -42,7 +42,7 @@ pub(crate) struct Settings {
     /// How the weights are changed.
     #[input(default = "adamw", options = train::OPTIMIZERS.iter().map(|o| o.name).collect::<Vec<_>>())]
     optimizer: String,
-    /// Learning rate of the network's part.
+    /// Learning rate of the network's part. 0: the optimizer's own, which is 1 for those that find it themselves.
     #[input(default = 5e-4, range = 0.0..=1.0, step = 0.0001)]
     learning_rate: f64,
     /// Learning rate of the text encoder's part. 0: half of the network's.
@@ -128,7 +128,7 @@ impl Settings {
             "batch_size": self.batch_size,
             "resolution": given(self.resolution.into()),
             "optimizer": self.optimizer,
-            "learning_rate": self.learning_rate,
+            "learning_rate": (self.learning_rate > 0.0).then_some(self.learning_rate),
             "text_encoder_lr": (self.text_encoder_lr > 0.0).then_some(self.text_encoder_lr),
             "lr_schedule": self.lr_schedule,
             "lr_cycles": self.lr_cycles,

@@ -26,6 +26,9 @@ pub struct LrOptions {
     /// Steps of the fall to 0.71 (`inverse_sqrt`). Default: the warm-up, or 10000 without one.
     #[serde(rename = "lr_timescale")]
     pub timescale: Option<u64>,
+    /// Factors of the rate, each with the step where it ends, the last without (`piecewise_constant`), such as
+    /// `1:100,0.1:200,0.01`. Default: none.
+    pub lr_step_rules: String,
     /// Length of the fall (`warmup_stable_decay`) in steps, or below 1 as a share of all steps. Default 0.2.
     #[serde(rename = "lr_decay")]
     pub decay: f64,
@@ -33,7 +36,16 @@ pub struct LrOptions {
 
 impl Default for LrOptions {
     fn default() -> Self {
-        Self { schedule: None, warmup: 0.05, cycles: 3, power: 1.0, min_ratio: 0.1, timescale: None, decay: 0.2 }
+        Self {
+            schedule: None,
+            warmup: 0.05,
+            cycles: 3,
+            power: 1.0,
+            min_ratio: 0.1,
+            timescale: None,
+            lr_step_rules: String::new(),
+            decay: 0.2,
+        }
     }
 }
 
@@ -46,6 +58,7 @@ impl LrOptions {
             power: self.power,
             min_ratio: self.min_ratio,
             timescale: self.timescale,
+            rules: lr_schedules::step_rules(&self.lr_step_rules).unwrap_or_default(),
             decay: steps(self.decay),
             ..Curve::new(lr, total, steps(self.warmup))
         }
@@ -57,6 +70,7 @@ impl Section for LrOptions {
         if let Some(schedule) = &self.schedule {
             problems.found(lr_schedules::find(schedule));
         }
+        problems.found(lr_schedules::step_rules(&self.lr_step_rules));
         problems.at_least_one("lr_cycles", self.cycles.into());
         problems.not_negative("lr_warmup", self.warmup);
         problems.not_negative("lr_decay", self.decay);

@@ -5,6 +5,7 @@
 
 mod captions;
 mod images;
+mod keys;
 mod loss;
 mod lr;
 mod memory;
@@ -17,6 +18,7 @@ mod section;
 
 pub use captions::CaptionOptions;
 pub use images::{ImageOptions, Resolution};
+pub use keys::{ConfigKey, config_keys};
 pub use loss::LossOptions;
 pub use lr::LrOptions;
 pub use memory::MemoryOptions;
@@ -84,6 +86,22 @@ impl Config {
     pub fn lr_schedule(&self) -> &str {
         let own = || optimizers::find(&self.optimizer.kind).map_or("constant", |row| row.schedule);
         self.lr.schedule.as_deref().unwrap_or_else(own)
+    }
+
+    /// What will make a run worse than it could be, though it is allowed.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut all = self.optimizer.warnings(self.network.train_text_encoder);
+        let (row, schedule) = (optimizers::find(&self.optimizer.kind), self.lr_schedule());
+        if let Ok(row) = row
+            && row.averages
+            && schedule != row.schedule
+        {
+            let name = row.name;
+            all.push(format!(
+                "`lr_schedule` is {schedule}, but {name} averages instead of lowering the rate; leave it out"
+            ));
+        }
+        all
     }
 
     /// The shape of the learning rate over a run of `total` optimizer steps.

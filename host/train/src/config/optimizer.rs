@@ -30,6 +30,11 @@ pub struct OptimizerOptions {
     /// More settings of the optimizer by their names, such as `{"d_coef": 2, "use_bias_correction": true}`. Default:
     /// the optimizer's own.
     pub optimizer_args: BTreeMap<String, Value>,
+    /// Keep a running mean of the weights (EMA), and save, sample and validate that: the share of it that is kept at each
+    /// update, such as 0.99. The first updates keep less: (1 + n) / (10 + n). Default: no mean.
+    pub ema_decay: Option<f64>,
+    /// Bring the running mean up to date every so many optimizer steps. Default 1.
+    pub ema_every: u64,
     /// Gradients are scaled down so that their norm is at most this; 0: never. Default 1.
     pub max_grad_norm: f64,
 }
@@ -53,6 +58,8 @@ impl Default for OptimizerOptions {
             weight_decay: None,
             momentum: None,
             optimizer_args: BTreeMap::new(),
+            ema_decay: None,
+            ema_every: 1,
             max_grad_norm: 1.0,
         }
     }
@@ -91,7 +98,29 @@ impl OptimizerOptions {
     /// # Errors
     /// As [`Self::settings`].
     pub fn build(&self, shapes: &[Vec<usize>]) -> Result<Box<dyn Optimize>> {
-        Ok((optimizers::find(&self.kind)?.build)(&self.settings()?, shapes))
+        let optimizer = (optimizers::find(&self.kind)?.build)(&self.settings()?, shapes);
+        Ok(match self.ema_decay {
+            Some(decay) => optimizers::averaged(optimizer, decay, self.ema_every, shapes),
+            None => optimizer,
+        })
+    }
+
+    /// What will make a run worse than it could be, though it is allowed.
+    pub(crate) fn warnings(&self, text_encoder: bool) -> Vec<String> {
+        let Ok(row) = optimizers::find(&self.kind) else { return Vec::new() };
+        let mut rates = vec![("learning_rate", self.learning_rate())];
+        if text_encoder {
+            rates.extend(self.text_encoder_lrs().into_iter().map(|rate| ("text_encoder_lr", rate)));
+        }
+        let (low, high) = row.rates;
+        let odd = rates.into_iter().filter(|(_, rate)| !(low..=high).contains(rate));
+        let text = |(key, rate): (&str, f64)| {
+            format!(
+                "`{key}` is {rate}, but with {} numbers from {low} to {high} make sense, {} is usual: {}",
+                row.name, row.learning_rate, row.summary
+            )
+        };
+        odd.map(text).collect()
     }
 
     fn collect(&self, problems: &mut Vec<String>) -> Result<Settings> {
@@ -136,6 +165,12 @@ impl Section for OptimizerOptions {
         rates.into_iter().for_each(|rate| problems.positive("text_encoder_lr", rate));
         problems.not_negative("max_grad_norm", self.max_grad_norm);
         problems.not_negative("weight_decay", self.weight_decay.unwrap_or(0.0));
+        if let Some(decay) = self.ema_decay {
+            let own = optimizers::find(&self.kind).is_ok_and(|row| row.averages);
+            problems.want(decay > 0.0 && decay < 1.0, format!("`ema_decay`: expected between 0 and 1, found {decay}"));
+            problems.want(!own, format!("`ema_decay`: {} averages the weights by itself; leave it out", self.kind));
+        }
+        problems.at_least_one("ema_every", self.ema_every);
         let mut list = Vec::new();
         let Ok(settings) = self.collect(&mut list) else { return };
         list.into_iter().for_each(|text| problems.want(false, text));
@@ -160,6 +195,19 @@ mod tests {
         assert!(found.contains("d_coeff") && found.contains("d_coef,") && found.contains("decouple"), "{found}");
         let found = error(json!({"optimizer": "adafactor", "optimizer_args": {"warmup_init": true}}));
         assert!(found.contains("relative_step"), "{found}");
+    }
+
+    #[test]
+    fn a_rate_for_another_optimizer_is_warned_of() {
+        let of = |changes| Config::default().with(changes).unwrap().warnings();
+        assert!(of(json!({})).is_empty());
+        assert!(of(json!({"optimizer": "prodigy"})).is_empty());
+        let found = of(json!({"optimizer": "prodigy", "learning_rate": 5e-4}));
+        assert!(found[0].contains("0.0005") && found[0].contains("1 is usual"), "{found:?}");
+        let found = of(json!({"optimizer": "adamw_schedulefree", "lr_schedule": "cosine"}));
+        assert!(found[0].contains("lr_schedule"), "{found:?}");
+        let both = Config::default().with(json!({"optimizer": "adamw_schedulefree", "ema_decay": 0.99}));
+        assert!(both.is_err_and(|e| format!("{e:#}").contains("ema_decay")));
     }
 
     #[test]

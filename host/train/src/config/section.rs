@@ -78,6 +78,11 @@ macro_rules! sections {
         }
 
         impl $name {
+            /// Each section's name, which is its file's, and the file.
+            const SOURCES: &[(&str, &str)] = &[
+                $((stringify!($field), include_str!(concat!(stringify!($field), ".rs"))),)*
+            ];
+
             fn sections(&self) -> Vec<&dyn Section> {
                 vec![$(&self.$field),*]
             }

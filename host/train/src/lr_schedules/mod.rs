@@ -7,8 +7,12 @@ mod cosine_with_min_lr;
 mod cosine_with_restarts;
 mod inverse_sqrt;
 mod linear;
+mod piecewise_constant;
 mod polynomial;
+mod rex;
 mod warmup_stable_decay;
+
+pub use piecewise_constant::step_rules;
 
 use anyhow::{Result, bail};
 
@@ -20,8 +24,10 @@ pub const LR_SCHEDULES: &[LrSchedule] = &[
     cosine_with_min_lr::COSINE_WITH_MIN_LR,
     linear::LINEAR,
     polynomial::POLYNOMIAL,
+    rex::REX,
     inverse_sqrt::INVERSE_SQRT,
     warmup_stable_decay::WARMUP_STABLE_DECAY,
+    piecewise_constant::PIECEWISE_CONSTANT,
 ];
 
 /// One schedule.
@@ -39,7 +45,7 @@ pub struct LrSchedule {
 }
 
 /// What shapes a schedule. Steps are optimizer steps.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     /// Learning rate that the factors multiply.
     pub lr: f64,
@@ -57,13 +63,15 @@ pub struct Curve {
     pub timescale: Option<u64>,
     /// Steps of falling at the end (warmup_stable_decay).
     pub decay: u64,
+    /// Factors (piecewise_constant), each with the step where it ends.
+    pub rules: Vec<(u64, f64)>,
 }
 
 impl Curve {
     /// A curve with the usual shape numbers.
     pub fn new(lr: f64, total: u64, warmup: u64) -> Self {
         let decay = total / 5;
-        Self { lr, total, warmup, cycles: 1.0, power: 1.0, min_ratio: 0.0, timescale: None, decay }
+        Self { lr, total, warmup, cycles: 1.0, power: 1.0, min_ratio: 0.0, timescale: None, decay, rules: vec![] }
     }
 
     /// Where `step` lies between the end of the warm-up (0) and the end of the run (1).

@@ -5,6 +5,7 @@ mod adam;
 mod adamw;
 mod adamw8bit;
 mod adamw_schedulefree;
+mod averaged;
 pub mod blockwise;
 mod lion;
 mod lion8bit;
@@ -82,6 +83,12 @@ pub trait Optimize: Send {
     fn restore(&mut self, steps: u64, slots: Vec<Slot>) -> Result<()>;
     /// The weights to save, to sample with and to validate, where they are others than those that are trained.
     fn evaluated(&self, params: &[&[f32]]) -> Option<Vec<Vec<f32>>>;
+}
+
+/// `optimizer` with a running mean of the weights, which is what is saved: see [`Optimize::evaluated`]. The mean is
+/// brought up to date every so many steps, and keeps at most `decay` of itself.
+pub fn averaged(optimizer: Box<dyn Optimize>, decay: f64, every: u64, shapes: &[Vec<usize>]) -> Box<dyn Optimize> {
+    averaged::Averaged::boxed(optimizer, decay, every, shapes)
 }
 
 /// The row with this name.

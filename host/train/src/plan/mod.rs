@@ -100,6 +100,7 @@ pub fn plan(config: &Config, dataset: &Dataset, needs: Needs) -> Result<Plan> {
     let steps_per_epoch = batches.steps_per_epoch();
     let total_steps = config.run.total_steps(steps_per_epoch).unwrap_or(0);
     check_length(config, images_per_epoch, total_steps, &mut warnings);
+    warnings.extend(config.warnings());
     let errors: f64 = batches.views.iter().map(|v| v.assignment.ar_error.abs()).sum();
     let keep = keep_tokens(&own, dataset);
     Ok(Plan {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod captions;
+mod casts;
 mod dataset;
 mod losses;
 mod network_gradients;

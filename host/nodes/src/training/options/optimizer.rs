@@ -7,7 +7,7 @@ pub(super) static OPTIMIZER: Group = Group {
     about: "How the weights are changed.",
     keys: &[
         Key::choice("optimizer", names!(train::OPTIMIZERS), "How the weights are changed."),
-        Key::number("learning_rate", 0.0, 10.0, "Learning rate of the network's part."),
+        Key::number("learning_rate", 0.0, 10.0, "Learning rate of the network's part. 0: the optimizer's own."),
         Key::number(
             "text_encoder_lr",
             0.0,
@@ -18,6 +18,9 @@ pub(super) static OPTIMIZER: Group = Group {
         Key::number("eps", 0.0, 1.0, "Added to the optimizer's denominator. 0: its own."),
         Key::number("weight_decay", -1.0, 100.0, "Weight decay. −1: the optimizer's own."),
         Key::number("momentum", -1.0, 1.0, "Momentum (`sgd`). −1: the optimizer's own."),
+        Key::json("optimizer_args", "More settings of the optimizer, such as `{\"d_coef\": 2}` for prodigy."),
+        Key::number("ema_decay", 0.0, 1.0, "Save a running mean of the weights that keeps this share. 0: none."),
+        Key::whole("ema_every", 1, 10_000, "Bring the running mean up to date every so many steps."),
         Key::number(
             "max_grad_norm",
             0.0,
