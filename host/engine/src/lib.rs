@@ -10,6 +10,7 @@ mod context;
 mod event;
 mod guard;
 mod identity;
+mod lists;
 mod node;
 mod outputs;
 mod registry;

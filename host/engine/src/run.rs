@@ -345,7 +345,7 @@ impl Job<'_> {
             Identity::Failed(message) => anyhow::bail!("{message}"),
             Identity::Unknown => {}
         }
-        let outputs = guard(|| node.run(&ctx, inputs))?;
+        let outputs = guard(|| crate::lists::run(&**node, &ctx, inputs))?;
         let (expected, found) = (node.spec().outputs.len(), outputs.values.len());
         anyhow::ensure!(expected == found, "expected {expected} outputs as the node describes them, found {found}");
         if let Some(signature) = self.identities[index].cacheable() {
