@@ -50,6 +50,7 @@ const CATEGORIES: &[&[Make]] = &[
     dataset::NODES,
     training::NODES,
     training::OPTIONS,
+    training::COMFYUI,
     compare::NODES,
     evaluate::NODES,
     report::NODES,

@@ -42,7 +42,7 @@ pub use config::{
     CaptionOptions, Config, ConfigKey, ImageOptions, LossOptions, LrOptions, MemoryOptions, NetworkOptions,
     NoiseOptions, OptimizerOptions, Rates, Resolution, RunOptions, SavingOptions, config_keys,
 };
-pub use log::LogLine;
+pub use log::{LogLine, smooth};
 pub use losses::{LOSSES, Prediction, WEIGHTINGS};
 pub use lr_schedules::LR_SCHEDULES;
 pub use metadata::tag_frequency;

@@ -48,6 +48,12 @@ impl Smooth {
     }
 }
 
+/// The running mean at each of these losses, as a run's log has it.
+pub fn smooth(losses: &[f64]) -> Vec<f64> {
+    let mut mean = Smooth::default();
+    losses.iter().map(|loss| mean.add(*loss)).collect()
+}
+
 /// The open log file.
 pub(crate) struct Log {
     file: File,

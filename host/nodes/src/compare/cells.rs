@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub(super) struct Settings<'a> {
     pub(super) walk: Walk<'a>,
     pub(super) cfg: f64,
+    pub(super) guidance: Option<f64>,
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) device: &'a Device,
@@ -59,7 +60,10 @@ pub(super) fn make(
     let mut texts: Vec<(&Prompt, Lead)> = Vec::new();
     for one in wanted {
         if !texts.iter().any(|(prompt, _)| *prompt == one.prompt) {
-            let lead = |text: &str| -> Result<Cond> { Ok(encode(ctx, clip, COMFYUI, text)?.first()?.clone()) };
+            let lead = |text: &str| -> Result<Cond> {
+                let encoded = encode(ctx, clip, COMFYUI, text)?;
+                Ok(Cond { guidance: settings.guidance, ..encoded.first()?.clone() })
+            };
             texts.push((one.prompt, (lead(&one.prompt.positive)?, lead(&one.prompt.negative)?)));
         }
     }

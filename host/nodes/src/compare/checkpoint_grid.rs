@@ -49,6 +49,9 @@ pub(crate) struct CheckpointGrid {
     /// How strongly the prompt leads.
     #[input(default = 7.0, range = 0.0..=100.0, step = 0.1)]
     cfg: f64,
+    /// What networks that take a guidance as Flux.1-dev does are told; 0: what their family is told.
+    #[input(default = 0.0, range = 0.0..=100.0, step = 0.1)]
+    guidance: f64,
     /// The method that walks along the noise levels.
     #[input(default = "euler", options = sampler_names())]
     sampler_name: String,
@@ -88,6 +91,7 @@ impl TypedNode for CheckpointGrid {
                 finish: true,
             },
             cfg: self.cfg,
+            guidance: (self.guidance > 0.0).then_some(self.guidance),
             width: self.width as usize,
             height: self.height as usize,
             device: &host.device,
@@ -205,6 +209,7 @@ impl Asked<'_> {
             "scheduler": node.scheduler,
             "steps": node.steps,
             "cfg": node.cfg,
+            "guidance": node.guidance,
             "size": format!("{}×{}", node.width, node.height),
             "base": node.model.name,
         });

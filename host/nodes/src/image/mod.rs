@@ -29,7 +29,7 @@ mod threshold_mask;
 use crate::Make;
 use engine::node;
 pub(crate) use resize::{lay_over, resize, same_size};
-pub(crate) use save_image::with_workflow;
+pub(crate) use save_image::{next_number, with_workflow};
 
 pub(crate) const NODES: &[Make] = &[
     node::<load_image::LoadImage>,

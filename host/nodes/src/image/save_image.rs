@@ -64,8 +64,8 @@ pub(crate) fn with_workflow(ctx: &Context, image: Image) -> Image {
     image.with_metadata("prompt", ctx.services::<Host>().workflow.to_string())
 }
 
-/// One more than the highest number of files `PREFIX_number_….png`.
-fn next_number(prefix: &Path) -> u32 {
+/// One more than the highest number of files `PREFIX_number_…`.
+pub(crate) fn next_number(prefix: &Path) -> u32 {
     let folder = prefix.parent().unwrap_or(Path::new("."));
     let stem = format!("{}_", prefix.file_name().unwrap_or_default().to_string_lossy());
     let Ok(entries) = std::fs::read_dir(folder) else { return 1 };

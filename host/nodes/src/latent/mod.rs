@@ -26,6 +26,7 @@ mod vae_encode_tiled;
 use crate::Make;
 use engine::node;
 pub(crate) use pixels::decode;
+pub(crate) use vae_encode::encode_pictures;
 
 pub(crate) const NODES: &[Make] = &[
     node::<empty_latent_image::EmptyLatentImage>,

@@ -24,15 +24,20 @@ impl TypedNode for VAEEncode {
     type Output = Arc<Latent>;
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
-        let pixels = crop(&same_size(&self.pixels)?, self.vae.vae.config().factor())?
-            .to_device(&ctx.services::<Host>().device)?;
-        let count = pixels.dim(0)?;
-        let mut latents = Vec::with_capacity(count);
-        for i in 0..count {
-            ctx.check_cancelled()?;
-            latents.push(encode(&self.vae, &pixels.narrow(0, i, 1)?)?);
-            ctx.progress(i as u64 + 1, count as u64, "encoding");
-        }
-        Ok(Arc::new(Latent::new(Tensor::cat(&latents, 0)?)))
+        Ok(Arc::new(encode_pictures(ctx, &self.vae, &self.pixels)?))
     }
+}
+
+/// Pictures of one size as latents.
+pub(crate) fn encode_pictures(ctx: &Context, vae: &VaeModel, pictures: &ImageBatch) -> anyhow::Result<Latent> {
+    let device = &ctx.services::<Host>().device;
+    let pixels = crop(&same_size(pictures)?, vae.vae.config().factor())?.to_device(device)?;
+    let count = pixels.dim(0)?;
+    let mut latents = Vec::with_capacity(count);
+    for i in 0..count {
+        ctx.check_cancelled()?;
+        latents.push(encode(vae, &pixels.narrow(0, i, 1)?)?);
+        ctx.progress(i as u64 + 1, count as u64, "encoding");
+    }
+    Ok(Latent::new(Tensor::cat(&latents, 0)?))
 }

@@ -114,10 +114,14 @@ fn files_below(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Where the LoRA of this name lies.
+pub(crate) fn lora_path(ctx: &Context, name: &str) -> anyhow::Result<PathBuf> {
+    ctx.services::<Host>().models.resolve("loras", name)
+}
+
 /// Reads the LoRA of this name from the host's folders.
 pub(crate) fn lora_file(ctx: &Context, name: &str) -> anyhow::Result<File> {
-    let path = ctx.services::<Host>().models.resolve("loras", name)?;
-    Ok(File::read(&path)?)
+    Ok(File::read(&lora_path(ctx, name)?)?)
 }
 
 /// Puts a LoRA on a model and its text encoder, into their weights, so that sampling is as fast as without.

@@ -13,7 +13,7 @@ mod vae_loader;
 
 use crate::Make;
 use engine::node;
-pub(crate) use load::{apply_lora, lora_file};
+pub(crate) use load::{apply_lora, lora_file, lora_path};
 
 pub(crate) const NODES: &[Make] = &[
     node::<checkpoint_loader_simple::CheckpointLoaderSimple>,

@@ -1,7 +1,9 @@
 //! Training networks.
 
+mod comfyui;
 mod job;
 mod options;
+mod save_checkpoints;
 mod settings;
 mod train_lora;
 mod training_plan;
@@ -9,5 +11,7 @@ mod training_plan;
 use crate::Make;
 use engine::node;
 
-pub(crate) const NODES: &[Make] = &[node::<train_lora::TrainLora>, node::<training_plan::TrainingPlan>];
+pub(crate) const NODES: &[Make] =
+    &[node::<training_plan::TrainingPlan>, node::<train_lora::TrainLora>, node::<save_checkpoints::SaveCheckpoints>];
 pub(crate) const OPTIONS: &[Make] = options::NODES;
+pub(crate) const COMFYUI: &[Make] = comfyui::NODES;

@@ -42,14 +42,14 @@ pub(crate) struct Settings {
     /// How the weights are changed.
     #[input(default = "adamw", options = train::OPTIMIZERS.iter().map(|o| o.name).collect::<Vec<_>>())]
     optimizer: String,
-    /// Learning rate of the network's part. 0: the optimizer's own, which is 1 for those that find it themselves.
-    #[input(default = 5e-4, range = 0.0..=1.0, step = 0.0001)]
+    /// Learning rate of the network's part. 0: the optimizer's own, which is 5e-4 for `adamw`.
+    #[input(default = 0.0, range = 0.0..=10.0, step = 0.0001)]
     learning_rate: f64,
     /// Learning rate of the text encoder's part. 0: half of the network's.
-    #[input(default = 0.0, range = 0.0..=1.0, step = 0.0001)]
+    #[input(default = 0.0, range = 0.0..=10.0, step = 0.0001)]
     text_encoder_lr: f64,
-    /// How the learning rate changes over the run.
-    #[input(default = "cosine", options = train::LR_SCHEDULES.iter().map(|s| s.name).collect::<Vec<_>>())]
+    /// How the learning rate changes over the run. `auto`: as suits the optimizer, in waves or not at all.
+    #[input(default = "auto", options = super::options::schedules())]
     lr_schedule: String,
     /// Waves of `cosine_with_restarts`.
     #[input(default = 1, range = 1..=100)]
@@ -130,7 +130,7 @@ impl Settings {
             "optimizer": self.optimizer,
             "learning_rate": (self.learning_rate > 0.0).then_some(self.learning_rate),
             "text_encoder_lr": (self.text_encoder_lr > 0.0).then_some(self.text_encoder_lr),
-            "lr_schedule": self.lr_schedule,
+            "lr_schedule": (self.lr_schedule != "auto").then_some(&self.lr_schedule),
             "lr_cycles": self.lr_cycles,
             "lr_warmup": self.warmup,
             "loss_weighting": if min_snr { "min_snr" } else { "none" },

@@ -17,6 +17,7 @@ use crate::Make;
 use anyhow::{Context as _, Result};
 use group::Group;
 use key::Key;
+pub(super) use schedule::schedules;
 use serde_json::{Map, Value as Json};
 use train::Config;
 

@@ -33,8 +33,7 @@ pub(super) static SCHEDULE: Group = Group {
     ],
 };
 
-/// The first stands for none.
-fn schedules() -> Vec<String> {
-    let names = train::LR_SCHEDULES.iter().map(|row| row.name);
-    std::iter::once("auto").chain(names).map(str::to_owned).collect()
+/// Names for `lr_schedule`.
+pub(crate) fn schedules() -> Vec<String> {
+    ["auto"].into_iter().chain(train::LR_SCHEDULES.iter().map(|s| s.name)).map(str::to_owned).collect()
 }
