@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 fn picture(path: &Path, width: u32, height: u32, caption: Option<&str>) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let pixels = (0..width * height * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i * 7 % 251) as u8).collect();
     let image = Image::new(width, height, PixelFormat::Rgb8, pixels).unwrap();
     std::fs::write(path, image.encode(Codec::Png, 100).unwrap()).unwrap();
     if let Some(caption) = caption {
