@@ -182,6 +182,44 @@ fn a_training_that_was_killed_goes_on_and_ends_in_the_same_bytes() {
 }
 
 #[test]
+fn a_training_pauses_and_ends_early_when_it_is_told_to() {
+    let job = Job::new(4000);
+    let config = root().join("examples/anagama.toml");
+    let store = job.dir.path().join("store");
+    let tell = |order: &str| {
+        let mut call = Anagama::new(["train", order, "ohwx"]);
+        call.command().arg("--config").arg(&config).arg("--store").arg(&store);
+        call.run()
+    };
+    assert_ne!(tell("pause").code(), Some(0), "there is no training yet");
+    let mut call = job.call(&[]);
+    let command = call.command().stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let give_up = Instant::now() + Duration::from_secs(300);
+    let mut until = |what: &dyn Fn(&Value) -> bool| {
+        for line in &mut lines {
+            assert!(Instant::now() < give_up, "the training did not get anywhere");
+            if what(&serde_json::from_str(&line.unwrap()).unwrap()) {
+                return;
+            }
+        }
+        panic!("the program ended");
+    };
+    until(&|e| e["event"] == "progress" && e["node"]["id"] == "train" && e["done"].as_u64().unwrap() >= 3);
+    tell("pause").expect(0);
+    until(&|e| e["event"] == "log" && e["message"].as_str().unwrap().starts_with("paused after step"));
+    let listed = Anagama::new(["train", "list", "--json", "--store", store.to_str().unwrap()]).run().expect(0).stdout();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert!(listed[0]["running"] == true && listed[0]["order"] == "pause", "{listed}");
+    tell("finish").expect(0);
+    until(&|e| e["event"] == "run-finished" && e["ok"] == true);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(job.loras().len(), 1, "one checkpoint, of the step that it ended at");
+    assert_ne!(tell("resume").code(), Some(0), "the training is over");
+}
+
+#[test]
 fn native_plugins_caption_byte_for_byte_like_components() {
     let plugins = tests::root().join("target/plugins");
     let missing = ["wd-tagger", "tag-edit", "folder-source"].iter().find(|p| {

@@ -39,6 +39,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Plugins,
     },
+    /// List trainings, or tell a running one to pause, resume, stop or finish
+    Train(Train),
     /// Look at model files
     Models {
         #[command(subcommand)]
@@ -82,6 +84,25 @@ pub(crate) struct Run {
     pub(crate) memory: Option<String>,
 
     /// Print one JSON object per event
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// `list`; or `pause`, `resume`, `stop` (the same workflow goes on from there), `finish` (end now, and go on in the
+    /// workflow with what there is)
+    #[arg(value_parser = ["list", "pause", "resume", "stop", "finish"], default_value = "list")]
+    pub(crate) what: String,
+
+    /// The training: the start of its id, or its name if only one has it
+    pub(crate) job: Option<String>,
+
+    /// Folder for what later runs reuse, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+
+    /// Print the list as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -157,6 +178,15 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_order_to_a_training_can_be_given() {
+        for order in nodes::ORDERS {
+            assert!(Cli::try_parse_from(["anagama", "train", order.name, "ohwx"]).is_ok(), "{}", order.name);
+        }
+        assert!(Cli::try_parse_from(["anagama", "train", "list"]).is_ok());
+        assert!(Cli::try_parse_from(["anagama", "train", "dance", "ohwx"]).is_err());
     }
 
     #[test]

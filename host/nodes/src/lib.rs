@@ -33,6 +33,7 @@ pub use model_list::ModelEntry;
 pub use models::formats as model_formats;
 pub use plugins::plugin_nodes;
 pub use shared::Shared;
+pub use training::jobs::{ORDERS, Order, TrainingJob, find_training, order, training_jobs};
 
 use engine::Node;
 use std::sync::Arc;

@@ -49,9 +49,12 @@ pub use metadata::tag_frequency;
 pub use networks::{NETWORKS, Targets};
 pub use optimizers::OPTIMIZERS;
 pub use plan::{Needs, Plan, PlannedBucket, Variety, plan};
-pub use run::{Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, train};
+pub use run::{
+    Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, Wish, train, train_from,
+};
 pub use safetensors_file::SaveDtype;
 pub use sample_prompts::SamplePrompt;
 pub use setup::{Base, trainer};
+pub use state::state_step;
 pub use step::{Batch, Losses, Lrs, Objective, PartText, Text, Trainer};
 pub use time_samplings::TIME_SAMPLINGS;

@@ -22,10 +22,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Name of the log in the output folder.
 pub const LOG_FILE: &str = "log.jsonl";
+
+/// How often a paused run looks whether it may go on.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a run works.
 pub struct Place<'a> {
@@ -47,8 +50,26 @@ pub trait Hooks {
     fn cancelled(&self) -> bool {
         false
     }
+    /// Asked before each step: what does whoever watches want?
+    fn wish(&self) -> Wish {
+        if self.cancelled() { Wish::Stop } else { Wish::Go }
+    }
     /// Something that a person should know.
     fn note(&mut self, _text: &str) {}
+}
+
+/// What a running training is asked to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// Go on.
+    #[default]
+    Go,
+    /// Save the state, and wait for another wish.
+    Pause,
+    /// Save the state, and end with [`Cancelled`].
+    Stop,
+    /// Save a last checkpoint and end here, as if no more steps had been asked for.
+    Finish,
 }
 
 /// Tells nothing.
@@ -56,7 +77,7 @@ pub struct Quiet;
 
 impl Hooks for Quiet {}
 
-/// The run was stopped by [`Hooks::cancelled`]. Its state is saved: the same call goes on from there.
+/// The run was stopped by [`Hooks::wish`]. Its state is saved: the same call goes on from there.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("training was cancelled after step {step}; it goes on from there when it is started again")]
 pub struct Cancelled {
@@ -113,6 +134,22 @@ pub fn train(
     place: &Place<'_>,
     hooks: &mut dyn Hooks,
 ) -> Result<Trained> {
+    train_from(config, base, dataset, place, None, hooks)
+}
+
+/// As [`train`]; a run that has no state yet begins with the weights, the optimizer and the step of another run's state,
+/// which may have had other settings and images.
+///
+/// # Errors
+/// As [`train`], and if the state does not fit what is trained, or is as far as this run goes.
+pub fn train_from(
+    config: &Config,
+    base: &Base,
+    dataset: &Dataset,
+    place: &Place<'_>,
+    start: Option<&Path>,
+    hooks: &mut dyn Hooks,
+) -> Result<Trained> {
     let needs = base.needs();
     let plan = plan(config, dataset, needs)?;
     plan.warnings.iter().for_each(|w| hooks.note(w));
@@ -132,6 +169,9 @@ pub fn train(
         base,
     };
     run.resume(&mut trainer, hooks)?;
+    if let Some(start) = start.filter(|_| run.at.step == 0) {
+        run.adopt(start, &mut trainer, hooks)?;
+    }
     run.steps(&mut trainer, hooks)
 }
 
@@ -178,6 +218,23 @@ impl<'a> Run<'a> {
         self.resumed_from = Some(at.step);
         self.saved = Some(at.step);
         self.at = at;
+        // A run that was finished early goes on, and its end is no longer the last step.
+        let total = self.plan.total_steps;
+        self.at.checkpoints.retain(|c| !c.is_last || c.step >= total);
+        Ok(())
+    }
+
+    /// Begins where another run's state was taken.
+    fn adopt(&mut self, start: &Path, trainer: &mut Trainer, hooks: &mut dyn Hooks) -> Result<()> {
+        let at = state::adopt(start, &mut trainer.trained, trainer.optimizer.as_mut())?;
+        let (step, total) = (at.step, self.plan.total_steps);
+        ensure!(
+            step < total,
+            "{}: this state was taken after step {step}, and the run has {total} steps: ask for more `steps`",
+            start.display()
+        );
+        hooks.note(&format!("going on after step {step} of {}, up to step {total}", start.display()));
+        (self.at.step, self.at.smooth, self.resumed_from) = (step, at.smooth, Some(step));
         Ok(())
     }
 
@@ -196,9 +253,20 @@ impl<'a> Run<'a> {
             let schedule = lr_schedules::find(self.config.lr_schedule())?;
             let curve = self.config.curve(total);
             while self.at.step < total {
-                if hooks.cancelled() {
-                    self.save_state(trainer)?;
-                    bail!(Cancelled { step: self.at.step });
+                match hooks.wish() {
+                    Wish::Pause => {
+                        self.rest(trainer, hooks)?;
+                        continue;
+                    }
+                    Wish::Stop => {
+                        self.save_state(trainer)?;
+                        bail!(Cancelled { step: self.at.step });
+                    }
+                    Wish::Finish if self.at.step > 0 => {
+                        self.finish(trainer, hooks)?;
+                        break;
+                    }
+                    Wish::Go | Wish::Finish => {}
                 }
                 let factor = schedule.at(&curve, self.at.step);
                 let line = self.one(trainer, &mut feed, factor, &mut smooth)?;
@@ -224,6 +292,29 @@ impl<'a> Run<'a> {
             resumed_from: self.resumed_from,
         };
         Ok(Trained { checkpoints, log: log.lines, facts })
+    }
+
+    /// Waits while that is what whoever watches wants.
+    fn rest(&mut self, trainer: &Trainer, hooks: &mut dyn Hooks) -> Result<()> {
+        if self.saved != Some(self.at.step) {
+            self.save_state(trainer)?;
+        }
+        hooks.note(&format!("paused after step {}", self.at.step));
+        while hooks.wish() == Wish::Pause {
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Makes this step the last one.
+    fn finish(&mut self, trainer: &Trainer, hooks: &mut dyn Hooks) -> Result<()> {
+        let step = self.at.step;
+        hooks.note(&format!("finished early, after step {step} of {}", self.plan.total_steps));
+        self.plan.total_steps = step;
+        // It may have been saved as one on the way.
+        self.at.checkpoints.retain(|c| c.step != step);
+        self.checkpoint(trainer, step.div_ceil(self.plan.steps_per_epoch.max(1)))?;
+        self.save_state(trainer)
     }
 
     /// One optimizer step.

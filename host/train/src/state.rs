@@ -85,21 +85,41 @@ pub(crate) fn load(
                  or use another one",
                 path.display()
             ),
-            Ok((at, weights, steps, slots)) => {
-                for p in &mut trained.params {
-                    let values =
-                        weights.get(&p.name).with_context(|| format!("{}: no `{}`", path.display(), p.name))?;
-                    ensure!(values.len() == p.values.len(), "{}: `{}` has another size", path.display(), p.name);
-                    p.values.clone_from(values);
-                    p.publish()?;
-                }
-                optimizer.restore(steps, slots)?;
-                return Ok(Some(at));
-            }
+            Ok(found) => return put(&path, found, trained, optimizer).map(Some),
             Err(e) => note(format!("{}: damaged training state is left out: {e:#}", path.display())),
         }
     }
     Ok(None)
+}
+
+/// Puts the state of another run back, whatever its settings were.
+///
+/// # Errors
+/// It is damaged, or does not fit what is trained.
+pub(crate) fn adopt(path: &Path, trained: &mut Trained, optimizer: &mut dyn Optimize) -> Result<Position> {
+    let found = read(path).with_context(|| format!("{}: not a training state", path.display()))?;
+    ensure!(found.0.version == VERSION, "{}: a training state of another version of this program", path.display());
+    put(path, found, trained, optimizer)
+}
+
+/// The optimizer steps that a state was taken after.
+///
+/// # Errors
+/// It is damaged.
+pub fn state_step(path: &Path) -> Result<u64> {
+    Ok(read(path).with_context(|| format!("{}: not a training state", path.display()))?.0.step)
+}
+
+fn put(path: &Path, found: Read, trained: &mut Trained, optimizer: &mut dyn Optimize) -> Result<Position> {
+    let (at, weights, steps, slots) = found;
+    for p in &mut trained.params {
+        let values = weights.get(&p.name).with_context(|| format!("{}: no `{}`", path.display(), p.name))?;
+        ensure!(values.len() == p.values.len(), "{}: `{}` has another size", path.display(), p.name);
+        p.values.clone_from(values);
+        p.publish()?;
+    }
+    optimizer.restore(steps, slots).with_context(|| path.display().to_string())?;
+    Ok(at)
 }
 
 /// Removes all states of this folder, to start anew.

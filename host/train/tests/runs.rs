@@ -4,8 +4,9 @@
 use candle_core::{DType, Device};
 use data::{Codec, Dataset, Image, Item, PixelFormat};
 use serde_json::json;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use train::{Base, Cancelled, Config, Hooks, LogLine, Place, Quiet, Trained, train};
+use train::{Base, Cancelled, Config, Hooks, LogLine, Place, Quiet, Trained, Wish, train, train_from};
 
 /// Candle goes backward by recursion.
 fn with_large_stack(f: impl FnOnce() + Send + 'static) {
@@ -237,5 +238,70 @@ fn every_way_of_showing_a_picture_runs_and_resumes() {
         set.items[3].settings = json!({"rank": 3}).as_object().unwrap().clone();
         let error = run(dir.path(), &config, &base, &set, &mut Quiet).unwrap_err();
         assert!(format!("{error:#}").contains("cannot set `rank`"), "{error:#}");
+    });
+}
+
+/// Wishes something after a step; a pause is over when it was asked for three times.
+struct Wishes {
+    after: u64,
+    wish: Wish,
+    done: u64,
+    asked: Cell<u32>,
+}
+
+impl Wishes {
+    fn new(after: u64, wish: Wish) -> Self {
+        Self { after, wish, done: 0, asked: Cell::new(0) }
+    }
+}
+
+impl Hooks for Wishes {
+    fn step(&mut self, line: &LogLine, _: u64) {
+        self.done = line.step;
+    }
+
+    fn wish(&self) -> Wish {
+        if self.done < self.after {
+            return Wish::Go;
+        }
+        self.asked.set(self.asked.get() + 1);
+        if self.wish == Wish::Pause && self.asked.get() > 3 { Wish::Go } else { self.wish }
+    }
+}
+
+#[test]
+fn a_run_pauses_ends_early_and_goes_on_further() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (base, set, config) = (base(), pictures(dir.path()), config());
+        let sums = |t: &Trained| t.checkpoints.iter().map(|c| c.sha256.clone()).collect::<Vec<_>>();
+        let whole = run(&at("whole"), &config, &base, &set, &mut Quiet).unwrap();
+
+        let mut pause = Wishes::new(3, Wish::Pause);
+        let paused = run(&at("paused"), &config, &base, &set, &mut pause).unwrap();
+        assert!(pause.asked.get() > 3, "it did not wait");
+        assert_eq!(sums(&paused), sums(&whole));
+
+        let early = run(&at("early"), &config, &base, &set, &mut Wishes::new(3, Wish::Finish)).unwrap();
+        let kept: Vec<(u64, bool)> = early.checkpoints.iter().map(|c| (c.step, c.is_last)).collect();
+        assert_eq!((kept, early.log.len(), early.facts.plan.total_steps), (vec![(2, false), (3, true)], 3, 3));
+        let on = run(&at("early"), &config, &base, &set, &mut Quiet).unwrap();
+        assert_eq!((on.facts.resumed_from, sums(&on)), (Some(3), sums(&whole)));
+
+        // With a constant rate, four steps and two more are six.
+        let constant = config.with(json!({"lr_schedule": "constant", "lr_warmup": 0.0})).unwrap();
+        let long = run(&at("long"), &constant, &base, &set, &mut Quiet).unwrap();
+        run(&at("short"), &constant.with(json!({"steps": 4})).unwrap(), &base, &set, &mut Quiet).unwrap();
+        let state = at("short/state/state-00000004.safetensors");
+        assert_eq!(train::state_step(&state).unwrap(), 4);
+        let place = Place { state_dir: at("more/state"), out_dir: at("more/out"), cache: None };
+        let more = train_from(&constant, &base, &set, &place, Some(&state), &mut Quiet).unwrap();
+        assert_eq!((more.log.len(), more.facts.resumed_from), (2, Some(4)));
+        assert_eq!(sums(&more).last(), sums(&long).last());
+        let place = Place { state_dir: at("none/state"), out_dir: at("none/out"), cache: None };
+        let four = constant.with(json!({"steps": 4})).unwrap();
+        let error = train_from(&four, &base, &set, &place, Some(&state), &mut Quiet).unwrap_err().to_string();
+        assert!(error.contains("step 4") && error.contains("`steps`"), "{error}");
     });
 }

@@ -5,6 +5,7 @@ mod models;
 mod nodes;
 mod plugins;
 mod run;
+mod train;
 
 use crate::cli::{Cli, Command, Models, Source};
 use crate::device::Device;
@@ -25,6 +26,7 @@ pub(crate) fn dispatch(cli: &Cli, device: Device) -> Result<Exit, Fail> {
         Command::Plugins { command } => plugins::plugins(command, config),
         Command::Models { command: Models::List { json } } => models::list(*json, config),
         Command::Models { command: Models::Formats } => models::formats(),
+        Command::Train(args) => train::train(args, config),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "anagama", &mut std::io::stdout());
             Ok(Exit::Ok)

@@ -2,6 +2,8 @@
 
 mod comfyui;
 mod job;
+pub(crate) mod jobs;
+mod load_training_state;
 mod options;
 mod save_checkpoints;
 mod settings;
@@ -11,7 +13,11 @@ mod training_plan;
 use crate::Make;
 use engine::node;
 
-pub(crate) const NODES: &[Make] =
-    &[node::<training_plan::TrainingPlan>, node::<train_lora::TrainLora>, node::<save_checkpoints::SaveCheckpoints>];
+pub(crate) const NODES: &[Make] = &[
+    node::<training_plan::TrainingPlan>,
+    node::<train_lora::TrainLora>,
+    node::<load_training_state::LoadTrainingState>,
+    node::<save_checkpoints::SaveCheckpoints>,
+];
 pub(crate) const OPTIONS: &[Make] = options::NODES;
 pub(crate) const COMFYUI: &[Make] = comfyui::NODES;

@@ -1,11 +1,12 @@
 use super::job::Job;
+use super::jobs::Folder;
 use crate::Host;
-use crate::types::Checkpoints;
+use crate::types::{Checkpoints, TrainingState};
 use anyhow::{Context as _, bail};
 use engine::{Context, Level, TypedNode};
 use spec::Inputs;
 use std::sync::Arc;
-use train::{Config, Hooks, LogLine, Place, Trained};
+use train::{Config, Hooks, LogLine, Place, Trained, Wish};
 
 /// Trains a LoRA on a data set and saves checkpoints on the way. A run that was stopped or killed goes on where its
 /// state was last saved, and ends with the same file as one that was not.
@@ -13,6 +14,9 @@ use train::{Config, Hooks, LogLine, Place, Trained};
 pub(crate) struct TrainLora {
     #[input(flatten)]
     job: Job,
+    /// A state of an earlier training to go on from: its steps count, and `steps` or `epochs` say where this one ends.
+    #[input(optional)]
+    state: Option<Arc<TrainingState>>,
 }
 
 /// Going backward through a network recurses once for each of its operations.
@@ -29,11 +33,11 @@ impl TypedNode for TrainLora {
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
         let (config, base) = (self.job.config(ctx)?, self.job.base()?);
         let store = &ctx.services::<Host>().store;
-        let scratch = store.scratch(&format!("train {}", ctx.signature()))?;
-        let place =
-            Place { state_dir: scratch.join("state"), out_dir: scratch.join("checkpoints"), cache: Some(&**store) };
-        let dataset = &self.job.dataset;
-        let trained = on_large_stack(|| train::train(&config, &base, dataset, &place, &mut Watch { ctx }));
+        let folder = Folder::take(ctx, &config.saving.name)?;
+        let place = Place { state_dir: folder.state(), out_dir: folder.files(), cache: Some(&**store) };
+        let (dataset, start) = (&self.job.dataset, self.state.as_ref().map(|s| s.path.as_path()));
+        let watch = &mut Watch { ctx, folder: &folder };
+        let trained = on_large_stack(|| train::train_from(&config, &base, dataset, &place, start, watch));
         let kept = keep(ctx, &config, stopped(ctx, trained)?)?;
         Ok(Arc::new(kept))
     }
@@ -48,15 +52,15 @@ pub(super) fn on_large_stack<T: Send>(run: impl FnOnce() -> anyhow::Result<T> + 
     })
 }
 
-/// A training that was cancelled is no failure.
+/// A training that was stopped is no failure: it stops the run.
 pub(super) fn stopped<T>(ctx: &Context, trained: anyhow::Result<T>) -> anyhow::Result<T> {
-    if let Err(e) = &trained
-        && e.is::<train::Cancelled>()
-    {
+    trained.map_err(|e| {
+        if !e.is::<train::Cancelled>() {
+            return e;
+        }
         ctx.log(Level::Info, &format!("{e:#}"));
-        ctx.check_cancelled()?;
-    }
-    trained
+        engine::Cancelled.into()
+    })
 }
 
 /// Moves the files to where the store verifies them, so that later runs find exactly these.
@@ -83,6 +87,7 @@ fn keep(ctx: &Context, config: &Config, trained: Trained) -> anyhow::Result<Chec
 /// Shows the progress of training.
 pub(super) struct Watch<'a> {
     pub(super) ctx: &'a Context,
+    pub(super) folder: &'a Folder,
 }
 
 impl Hooks for Watch<'_> {
@@ -97,6 +102,10 @@ impl Hooks for Watch<'_> {
 
     fn cancelled(&self) -> bool {
         self.ctx.cancelled()
+    }
+
+    fn wish(&self) -> Wish {
+        if self.cancelled() { Wish::Stop } else { self.folder.wish() }
     }
 
     fn note(&mut self, text: &str) {

@@ -13,6 +13,7 @@ mod scores;
 mod summary;
 mod train_options;
 mod trained;
+mod training_state;
 
 pub use checkpoints::{CheckpointFile, Checkpoints, Facts, LogLine};
 pub use choice::{Choice, Ranked};
@@ -29,3 +30,4 @@ pub use summary::DatasetSummary;
 pub(crate) use train_options::same;
 pub use train_options::{Setting, TrainOptions};
 pub use trained::{LoraModel, LossMap};
+pub use training_state::TrainingState;
