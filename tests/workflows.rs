@@ -75,6 +75,49 @@ fn every_example_is_valid() {
     }
 }
 
+/// What a node is cut to, so that an example that trains takes seconds. That its settings make a good network is no
+/// matter of this test.
+const CUTS: &[(&str, &[&str])] = &[
+    ("TrainingPlan", &["steps=2", "save_every=1"]),
+    ("TrainLora", &["steps=2", "save_every=1"]),
+    ("TrainDataOptions", &[r#"more="{\"resolutions\": [96, 64]}""#]),
+    ("CheckpointGrid", &["steps=2", "seeds=\"1\"", "strengths=\"1\"", "show=last"]),
+];
+
+#[test]
+fn every_example_that_trains_runs_when_it_is_cut_short() {
+    let config = root().join("examples/anagama.toml");
+    let mut ran = 0;
+    for example in folders(&root().join("examples")) {
+        let workflow = example.join("workflow.json");
+        let nodes: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&workflow).unwrap()).unwrap();
+        let nodes = nodes.as_object().unwrap();
+        if !nodes.values().any(|n| n["class_type"] == "TrainLora") {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut call = Anagama::workflow(&workflow, &config, dir.path());
+        for (id, node) in nodes {
+            let cuts = CUTS.iter().filter(|(class, _)| node["class_type"] == *class).flat_map(|(_, cuts)| *cuts);
+            for cut in cuts {
+                call.command().arg("--set").arg(format!("{id}.{cut}"));
+            }
+        }
+        let finished = call.run();
+        assert_eq!(finished.code(), Some(0), "{}\n{}", example.display(), finished.text());
+        let out = dir.path().join("out");
+        let loras = files_below(&out).into_iter().filter(|p| p.extension().is_some_and(|e| e == "safetensors")).count();
+        assert!(loras > 0, "{} saved no network\n{}", example.display(), finished.text());
+        ran += 1;
+    }
+    assert!(ran >= 3, "only {ran} examples trained");
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    paths.flat_map(|p| if p.is_dir() { files_below(&p) } else { vec![p] }).collect()
+}
+
 /// Those that train take minutes, and have tests of their own.
 #[test]
 fn every_example_that_only_samples_makes_its_pictures() {
