@@ -27,6 +27,7 @@ mod own;
 mod plan;
 pub mod presets;
 mod prompts;
+mod ready;
 mod run;
 mod safetensors_file;
 mod sample_prompts;
@@ -49,9 +50,8 @@ pub use metadata::tag_frequency;
 pub use networks::{NETWORKS, Targets};
 pub use optimizers::OPTIMIZERS;
 pub use plan::{Needs, Plan, PlannedBucket, Variety, plan};
-pub use run::{
-    Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, Wish, train, train_from,
-};
+pub use ready::{Example, READY_LOSSES, ReadyBase, ReadyLoss, ReadyTrained, train_ready};
+pub use run::{Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, Wish, train, train_from};
 pub use safetensors_file::SaveDtype;
 pub use sample_prompts::SamplePrompt;
 pub use setup::{Base, trainer};

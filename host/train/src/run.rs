@@ -299,10 +299,7 @@ impl<'a> Run<'a> {
         if self.saved != Some(self.at.step) {
             self.save_state(trainer)?;
         }
-        hooks.note(&format!("paused after step {}", self.at.step));
-        while hooks.wish() == Wish::Pause {
-            std::thread::sleep(PAUSE);
-        }
+        rest(self.at.step, hooks);
         Ok(())
     }
 
@@ -490,6 +487,14 @@ impl<'a> Run<'a> {
             let _ = std::fs::remove_file(path);
         }
         Ok(())
+    }
+}
+
+/// Waits while that is what whoever watches wants.
+pub(crate) fn rest(step: u64, hooks: &mut dyn Hooks) {
+    hooks.note(&format!("paused after step {step}"));
+    while hooks.wish() == Wish::Pause {
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -50,33 +50,43 @@ impl Base {
     /// # Errors
     /// They do not fit together.
     pub fn path(&self, config: &Config) -> Result<(Prediction, Path)> {
-        let own = match self.prediction {
-            models::Prediction::Epsilon => Prediction::Epsilon,
-            models::Prediction::Velocity => Prediction::V,
-            models::Prediction::Flow => Prediction::Flow,
-        };
-        let prediction = config.noise.prediction.unwrap_or(own);
-        match self.noise {
-            Noise::Betas(betas) if !prediction.is_flow() => {
-                let zero_snr = config.noise.zero_terminal_snr.unwrap_or(betas.zero_snr);
-                ensure!(
-                    !zero_snr || prediction == Prediction::V,
-                    "`zero_terminal_snr`: only a network that predicts v can learn from pure noise, this one predicts \
-                     {prediction:?}"
-                );
-                Ok((prediction, Path::Betas(NoiseSchedule::new(models::Betas { zero_snr, ..betas }))))
-            }
-            Noise::Flow { .. } if prediction.is_flow() => {
-                let (n, l) = (&config.noise, &config.loss);
-                ensure!(n.zero_terminal_snr.is_none(), "`zero_terminal_snr`: {} has no betas", self.family.name);
-                ensure!(
-                    !l.scale_v_pred_loss_like_noise_pred && l.v_pred_like_loss == 0.0,
-                    "`scale_v_pred_loss_like_noise_pred` and `v_pred_like_loss` are for networks that predict noise or v"
-                );
-                Ok((prediction, Path::Flow))
-            }
-            _ => bail!("`prediction`: {} cannot be trained to predict {prediction:?}", self.family.name),
+        path(config, self.family, self.prediction, self.noise)
+    }
+}
+
+/// What a network of a family outputs, unless a configuration says otherwise, and the way between picture and noise.
+pub(crate) fn path(
+    config: &Config,
+    family: &Family,
+    prediction: models::Prediction,
+    noise: Noise,
+) -> Result<(Prediction, Path)> {
+    let own = match prediction {
+        models::Prediction::Epsilon => Prediction::Epsilon,
+        models::Prediction::Velocity => Prediction::V,
+        models::Prediction::Flow => Prediction::Flow,
+    };
+    let prediction = config.noise.prediction.unwrap_or(own);
+    match noise {
+        Noise::Betas(betas) if !prediction.is_flow() => {
+            let zero_snr = config.noise.zero_terminal_snr.unwrap_or(betas.zero_snr);
+            ensure!(
+                !zero_snr || prediction == Prediction::V,
+                "`zero_terminal_snr`: only a network that predicts v can learn from pure noise, this one predicts \
+                 {prediction:?}"
+            );
+            Ok((prediction, Path::Betas(NoiseSchedule::new(models::Betas { zero_snr, ..betas }))))
         }
+        Noise::Flow { .. } if prediction.is_flow() => {
+            let (n, l) = (&config.noise, &config.loss);
+            ensure!(n.zero_terminal_snr.is_none(), "`zero_terminal_snr`: {} has no betas", family.name);
+            ensure!(
+                !l.scale_v_pred_loss_like_noise_pred && l.v_pred_like_loss == 0.0,
+                "`scale_v_pred_loss_like_noise_pred` and `v_pred_like_loss` are for networks that predict noise or v"
+            );
+            Ok((prediction, Path::Flow))
+        }
+        _ => bail!("`prediction`: {} cannot be trained to predict {prediction:?}", family.name),
     }
 }
 
@@ -92,12 +102,22 @@ impl Base {
 
 /// The network that a configuration asks for, applied to the base.
 pub fn trainer(config: &Config, base: &Base) -> Result<Trainer> {
+    assemble(config, &base.network, &base.text, base.path(config)?)
+}
+
+/// The network that a configuration asks for, applied to a network and its text encoders, if it has any.
+pub(crate) fn assemble(
+    config: &Config,
+    base: &Network,
+    texts: &Texts,
+    (prediction, path): (Prediction, Path),
+) -> Result<Trainer> {
     config.check()?;
-    check_rows(&base.text, config.captions.rows())?;
-    let Attached { network, text, trained, chance } = networks::attach(config, &base.network, &base.text)?;
+    check_rows(texts, config.captions.rows())?;
+    let Attached { network, text, trained, chance } = networks::attach(config, base, texts)?;
     let optimizer = config.optimizer.build(&trained.shapes())?;
     let network = network.with_checkpointing(config.memory.gradient_checkpointing);
-    let mut trainer = Trainer::new(network, text, trained, optimizer, objective(config, base)?);
+    let mut trainer = Trainer::new(network, text, trained, optimizer, objective(config, prediction, path)?);
     trainer.max_grad_norm = config.optimizer.max_grad_norm;
     trainer.accumulation = config.run.gradient_accumulation;
     trainer.clip_skip = config.captions.clip_skip;
@@ -113,8 +133,7 @@ pub(crate) fn trained_texts(texts: &Texts) -> Vec<usize> {
     parts.filter(|(_, part)| part.tokens().length().is_some()).map(|(i, _)| i).collect()
 }
 
-fn objective(config: &Config, base: &Base) -> Result<Objective> {
-    let (prediction, path) = base.path(config)?;
+fn objective(config: &Config, prediction: Prediction, path: Path) -> Result<Objective> {
     let weighting = losses::find_weighting(config.loss.weighting(prediction))?;
     ensure!(
         (weighting.suits)(prediction),

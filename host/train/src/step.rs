@@ -129,8 +129,8 @@ impl Trainer {
         }
     }
 
-    /// The losses of a batch as a tensor to go backward from, and as numbers.
-    pub fn forward(&self, batch: &Batch) -> Result<(Tensor, Losses)> {
+    /// What the network makes of a batch, and what it should; both (b, c, h, w).
+    pub fn predict(&self, batch: &Batch) -> Result<(Tensor, Tensor)> {
         let o = &self.objective;
         let seen = match &batch.hidden_noise {
             Some(hidden) => (&batch.noise + hidden)?,
@@ -140,7 +140,13 @@ impl Trainer {
         let times = Tensor::from_slice(&batch.times, batch.times.len(), noisy.device())?;
         let prediction = self.network.forward(&noisy, &times, &self.cond(batch)?)?;
         let target = o.path.target(o.prediction, &batch.latents, &batch.noise, &batch.times)?;
-        let per_image = o.losses(&prediction, &target, batch)?;
+        Ok((prediction, target))
+    }
+
+    /// The losses of a batch as a tensor to go backward from, and as numbers.
+    pub fn forward(&self, batch: &Batch) -> Result<(Tensor, Losses)> {
+        let (prediction, target) = self.predict(batch)?;
+        let per_image = self.objective.losses(&prediction, &target, batch)?;
         let numbers: Vec<f32> = per_image.to_vec1()?;
         let loss = per_image.mean(0)?;
         let mean = f64::from(loss.to_scalar::<f32>()?);
@@ -182,7 +188,13 @@ impl Trainer {
             // Gradients of a broken loss would only hide which image broke it.
             return Ok(losses);
         }
-        let store = models::backward(&loss)?;
+        self.backward(&loss)?;
+        Ok(losses)
+    }
+
+    /// Adds a loss's gradients to those of this optimizer step.
+    pub fn backward(&mut self, loss: &Tensor) -> Result<()> {
+        let store = models::backward(loss)?;
         let share = 1.0 / self.accumulation as f32;
         for (param, sum) in self.trained.params.iter().zip(&mut self.grads) {
             let Some(grad) = store.get(&param.var) else { continue };
@@ -191,7 +203,7 @@ impl Trainer {
                 *s += g * share;
             }
         }
-        Ok(losses)
+        Ok(())
     }
 
     /// Gradients so far, in the order of the trained tensors.

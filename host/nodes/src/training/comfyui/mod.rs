@@ -12,6 +12,7 @@ mod resolution_bucket;
 mod save_lora;
 #[cfg(test)]
 mod tests;
+mod train_lora_node;
 
 use crate::Make;
 use engine::node;
@@ -23,6 +24,7 @@ pub(crate) const NODES: &[Make] = &[
     node::<load_image_text_dataset_from_folder::LoadImageTextDataSetFromFolder>,
     node::<make_training_dataset::MakeTrainingDataset>,
     node::<resolution_bucket::ResolutionBucket>,
+    node::<train_lora_node::TrainLoraNode>,
     node::<lora_model_loader::LoraModelLoader>,
     node::<save_lora::SaveLoRA>,
     node::<loss_graph::LossGraphNode>,

@@ -107,3 +107,40 @@ fn losses_are_drawn_and_counted_on() {
     let none = Arc::new(LossMap { loss: vec![] });
     assert!(run(&ctx, "LossGraphNode", vec![("loss", value(&none))]).is_err());
 }
+
+#[test]
+fn latents_of_two_sizes_are_trained_on_saved_and_put_on_the_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = folder_of_pictures(dir.path());
+    let (model, clip, vae) = base(&ctx);
+    let found = run(&ctx, "LoadImageTextDataSetFromFolder", vec![("folder", "set".into())]).unwrap();
+    let inputs = vec![
+        ("images", found.values[0].clone()),
+        ("texts", found.values[1].clone()),
+        ("vae", value(&vae)),
+        ("clip", value(&clip)),
+    ];
+    let made = run(&ctx, "MakeTrainingDataset", inputs).unwrap();
+    let train = |more: Vec<(&str, Value)>| {
+        let inputs = vec![
+            ("model", value(&model)),
+            ("latents", made.values[0].clone()),
+            ("positive", made.values[1].clone()),
+            ("batch_size", 3.into()),
+            ("rank", 2.into()),
+            ("learning_rate", 0.01.into()),
+        ];
+        run(&ctx, "TrainLoraNode", [inputs, more].concat())
+    };
+    let trained = train(vec![("steps", 3.into()), ("loss_function", "Huber".into())]).unwrap();
+    let losses = output::<LossMap>(&trained, 1);
+    assert!(losses.loss.len() == 3 && losses.loss.iter().all(|l| l.is_finite() && *l > 0.0), "{losses:?}");
+    assert!(matches!(&trained.values[2], Value::Data(n) if *n == 3));
+    let lora = trained.values[0].clone();
+    run(&ctx, "SaveLoRA", vec![("lora", lora.clone()), ("steps", trained.values[2].clone())]).unwrap();
+    assert!(dir.path().join("out/loras/ComfyUI_trained_lora_3_steps_00001_.safetensors").is_file());
+    let with = run(&ctx, "LoraModelLoader", vec![("model", value(&model)), ("lora", lora)]).unwrap();
+    assert_eq!(output::<crate::types::Model>(&with, 0).digest, model.digest);
+    let error = train(vec![("positive", Value::List(vec![]))]).err().map(|e| format!("{e:#}")).unwrap_or_default();
+    assert!(error.contains("a prompt for each"), "{error}");
+}
