@@ -133,7 +133,8 @@ impl Settings {
             "lr_schedule": (self.lr_schedule != "auto").then_some(&self.lr_schedule),
             "lr_cycles": self.lr_cycles,
             "lr_warmup": self.warmup,
-            "loss_weighting": if min_snr { "min_snr" } else { "none" },
+            // What is usual is the trainer's own default, which knows where it makes sense.
+            "loss_weighting": if !min_snr { Some("none") } else { (self.min_snr_gamma != 5.0).then_some("min_snr") },
             "min_snr_gamma": if min_snr { self.min_snr_gamma } else { 5.0 },
             "save_every_steps": given(self.save_every),
             "keep_checkpoints": given(self.keep_checkpoints.into()),

@@ -8,11 +8,9 @@ pub(super) static OPTIMIZER: Group = Group {
     keys: &[
         Key::choice("optimizer", names!(train::OPTIMIZERS), "How the weights are changed."),
         Key::number("learning_rate", 0.0, 10.0, "Learning rate of the network's part. 0: the optimizer's own."),
-        Key::number(
+        Key::json(
             "text_encoder_lr",
-            0.0,
-            10.0,
-            "Learning rate of the text encoder's part. 0: half of the network's.",
+            "Learning rate of the text encoders' part, or one for each, such as `[1e-4, 5e-5]`. Empty: half of the network's.",
         ),
         Key::json("betas", "Decay of the optimizer's running means, such as `[0.9, 0.99]`. Empty: its own."),
         Key::number("eps", 0.0, 1.0, "Added to the optimizer's denominator. 0: its own."),
