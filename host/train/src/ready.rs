@@ -305,6 +305,7 @@ impl Run<'_> {
             base_digest: &self.base.digest,
             architecture: self.base.family.architecture,
             base_version: self.base.family.base_model_version,
+            lora_module: self.base.family.network.trainer,
             fingerprint: &at.fingerprint,
         };
         metadata::file(&facts, at.step, 1, &self.config.saving.name, &trainer.trained.entries())

@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     #[input(default = 0.0, range = 0.0..=4096.0, step = 1.0)]
     alpha: f64,
     /// Which layers get a LoRA.
-    #[input(default = "attention", options = ["attention", "attention+feed-forward"])]
+    #[input(default = "attention", options = ["attention", "attention+feed-forward", "linear", "linear+conv"])]
     targets: String,
     /// Train the text encoder too: helps to tie a new subject to its activation tag.
     #[input(default = false)]

@@ -210,5 +210,5 @@ impl TrainLoraNode {
     }
 }
 
-/// ComfyUI trains every weight of the network.
-const TARGETS: &str = "attention+feed-forward";
+/// ComfyUI trains every weight of the network that is a matrix or a kernel.
+const TARGETS: &str = "linear+conv";
