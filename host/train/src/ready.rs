@@ -58,7 +58,7 @@ pub struct Example {
 }
 
 /// How two clean pictures are compared, number by number.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct ReadyLoss {
     /// ComfyUI's name.
     pub name: &'static str,
