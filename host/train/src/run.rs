@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
     }
 
     /// Makes this step the last one.
-    fn finish(&mut self, trainer: &Trainer, hooks: &mut dyn Hooks) -> Result<()> {
+    fn finish(&mut self, trainer: &mut Trainer, hooks: &mut dyn Hooks) -> Result<()> {
         let step = self.at.step;
         hooks.note(&format!("finished early, after step {step} of {}", self.plan.total_steps));
         self.plan.total_steps = step;
