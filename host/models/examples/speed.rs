@@ -1,6 +1,7 @@
-//! Times the networks of a model: `cargo run -p models --example speed -- [FOLDER] [LATENT SIDE] [BATCH] [GIGABYTES]
-//! [train]`. The name of a family (`SDXL`) in place of a folder is its full-size network with random weights, whose
-//! working copies may take so many gigabytes. `flux-blocks` is one double and one single block of Flux.1 at full width, with
+//! Times the networks of a model: `cargo run -p models --example speed -- [FOLDER] [LATENT SIDE] [BATCH] [GIGABYTES]`. The
+//! name of a family (`SDXL`) in place of a folder is its full-size network with random weights, whose working copies may
+//! take so many gigabytes. `train FAMILY SIDE BATCH GIGABYTES [checkpointing] [bf16] [fp8]` is a training step of it with a
+//! LoRA of rank 16 at attention and feed-forward layers. `flux-blocks` is one double and one single block of Flux.1 at full width, with
 //! 512 text tokens and, for latents of 64, 1024 image tokens.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -18,12 +19,38 @@ impl Adapter for Lora {
     }
 }
 
-fn adapters(targets: Vec<models::Target>) -> Result<HashMap<String, Arc<dyn Adapter>>> {
+/// A training step of a full-size network: forward, backward.
+fn train(mut args: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    let name = args.next().unwrap_or_default();
+    let family = models::FAMILIES.iter().find(|f| f.name == name).ok_or_else(|| anyhow::anyhow!("no family `{name}`"))?;
+    let side: usize = args.next().map_or(Ok(32), |s| s.parse())?;
+    let batch: usize = args.next().map_or(Ok(1), |s| s.parse())?;
+    let budget = args.next().map_or(Ok(usize::MAX), |gb| gb.parse::<f64>().map(|gb| (gb * 1e9) as usize))?;
+    let how: Vec<String> = args.collect();
+    let is = |name: &str| how.iter().any(|h| h == name);
+    let width = if is("bf16") { models::Width::Sixteen } else if is("fp8") { models::Width::Eight } else { Default::default() };
+    let network = family.random_network(1, &models::Memory::new(budget).keeping(width))?;
+    let network = network.with_adapters(&adapters(network.targets(), 16)?)?.with_checkpointing(is("checkpointing"));
+    let x = Tensor::randn(0f32, 1.0, (batch, network.takes().channels, side, side), &Device::Cpu)?;
+    let (t, cond) = (Tensor::full(0.5f32, batch, &Device::Cpu)?, cond(network.takes(), batch)?);
+    let what = format!("{name}, latents {side}, batch {batch} {}", how.join(" "));
+    let activations = models::Footprint::peak(&network.footprint(&x, &t, &cond)?, is("checkpointing"));
+    let weights = network.weight_bytes().min(budget);
+    println!("predicted peak memory {:.2} GB, {:.2} GB of it weights", (weights + activations) as f64 / 1e9, weights as f64 / 1e9);
+    time(&format!("forward, {what}"), 1, || Ok(network.forward(&x, &t, &cond)?.detach()))?;
+    time(&format!("train step, {what}"), 1, || {
+        Ok(models::backward(&network.forward(&x, &t, &cond)?.sqr()?.mean_all()?)?)
+    })?;
+    println!("peak memory {:.2} GB", peak_gigabytes());
+    Ok(())
+}
+
+fn adapters(targets: Vec<models::Target>, rank: usize) -> Result<HashMap<String, Arc<dyn Adapter>>> {
     let mut map = HashMap::new();
     for target in targets {
         let (down, up) = match target.shape {
-            TargetKind::Linear { inp, out } => (vec![8, inp], vec![out, 8]),
-            TargetKind::Conv { inp, out, kernel: 1 } => (vec![8, inp, 1, 1], vec![out, 8, 1, 1]),
+            TargetKind::Linear { inp, out } => (vec![rank, inp], vec![out, rank]),
+            TargetKind::Conv { inp, out, kernel: 1 } => (vec![rank, inp, 1, 1], vec![out, rank, 1, 1]),
             TargetKind::Conv { .. } => continue,
         };
         if !target.path.contains("attn") && !target.path.contains("mlp") && !target.path.contains("ff.") {
@@ -95,6 +122,9 @@ fn flux_blocks(side: usize) -> anyhow::Result<()> {
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let folder = PathBuf::from(args.next().unwrap_or_else(|| "examples/models/diffusers/embedded-base".into()));
+    if folder.as_os_str() == "train" {
+        return train(args);
+    }
     if folder.as_os_str() == "flux-blocks" {
         return flux_blocks(args.next().map_or(Ok(64), |s| s.parse())?);
     }
@@ -114,14 +144,6 @@ fn main() -> anyhow::Result<()> {
         println!("first forward, with weights being made: {:.1} s", first.elapsed().as_secs_f64());
         time(&format!("forward, latents {side}, batch {batch}"), 1, || Ok(network.forward(&x, &t, &cond)?))?;
         println!("peak memory {:.2} GB", peak_gigabytes());
-        if args.next().as_deref() != Some("train") {
-            return Ok(());
-        }
-        let network = network.with_adapters(&adapters(network.targets())?)?;
-        time(&format!("train step, latents {side}, batch {batch}"), 1, || {
-            Ok(network.forward(&x, &t, &cond)?.sqr()?.mean_all()?.backward()?)
-        })?;
-        println!("peak memory {:.2} GB", peak_gigabytes());
         return Ok(());
     }
     let start = Instant::now();
@@ -136,7 +158,7 @@ fn main() -> anyhow::Result<()> {
     let x = noise(batch)?;
     time(&format!("VAE decode, batch {batch}"), 5, || Ok(model.vae.decode(&model.latent.unscale(&x)?)?))?;
     time("text encoders, one prompt", 5, || Ok(model.text.encode("a fox under a tree")?))?;
-    let network = model.network.with_adapters(&adapters(model.network.targets())?)?;
+    let network = model.network.with_adapters(&adapters(model.network.targets(), 8)?)?;
     let (t, cond) = (Tensor::full(500f32, batch, &device)?, cond(takes, batch)?);
     time(&format!("train step, batch {batch}"), 10, || {
         Ok(network.forward(&x, &t, &cond)?.sqr()?.mean_all()?.backward()?)

@@ -3,6 +3,7 @@
 
 use crate::adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
 use crate::error::{Error, Result};
+use crate::memory::Memory;
 use crate::ops::{self, Frozen, Source, Window};
 use crate::patch::{Beside, Deltas, How, Merged, Patched};
 use candle_core::{Device, Tensor};
@@ -280,6 +281,25 @@ impl Layers {
         self.layers.first().map_or(&Device::Cpu, |layer| layer.frozen.device())
     }
 
+    /// The budget of the working copies of their weights.
+    pub(crate) fn memory(&self) -> Memory {
+        self.layers.first().map_or_else(Memory::default, |layer| layer.frozen.memory().clone())
+    }
+
+    /// Bytes of the working copies of all weights.
+    pub(crate) fn bytes(&self) -> usize {
+        self.layers.iter().map(|layer| layer.frozen.bytes()).sum()
+    }
+
+    /// The same layers with another budget and width of their working copies.
+    pub(crate) fn within(&self, memory: &Memory) -> Result<Layers> {
+        let mut layers = self.clone();
+        for layer in &mut layers.layers {
+            layer.frozen = Arc::new(layer.frozen.within(memory)?);
+        }
+        Ok(layers)
+    }
+
     /// Runs one layer with what has been added to it.
     pub(crate) fn run(&self, id: LayerId, x: &Tensor) -> Result<Tensor> {
         self.layers[id.0].forward(x)
@@ -373,7 +393,6 @@ fn kohya(prefix: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Memory;
     use crate::ops::testing::{close, random};
     use crate::patch::Patch;
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,7 @@
 //! How much memory the working copies of weights may take, and on which device. A network's weights lie in mapped files; what a layer computes
 //! with is a copy of them, made at first use and made again if it had to go.
 
+use crate::ops::Width;
 use candle_core::{Device, Result};
 use std::any::Any;
 use std::collections::HashMap;
@@ -9,13 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A device and a budget, shared by all networks that were loaded with it. Cheap to clone: clones are the same budget.
 ///
-/// When the working copies take more bytes than the budget, those that were used the longest ago are dropped. The copy
-/// that an operation is computing with stays until the operation ends, whatever the budget, so that a budget of 0 means
-/// one layer at a time.
+/// When the working copies take more bytes than the budget, those that were used the longest ago are dropped for a new one,
+/// unless the new one itself has not been used for longer: a network that is larger than the budget and runs again and
+/// again keeps as many of its layers as fit, instead of dropping each just before it comes again, and the others are made
+/// each time. The copy that an operation is computing with stays until the operation ends, whatever the budget, so that a
+/// budget of 0 means one layer at a time.
 #[derive(Clone)]
 pub struct Memory {
     state: Arc<Mutex<State>>,
     device: Device,
+    width: Width,
 }
 
 struct State {
@@ -24,6 +28,8 @@ struct State {
     /// Counts uses; a copy's mark is the count at its last use.
     clock: u64,
     copies: HashMap<Key, Copy>,
+    /// The marks of copies that were dropped or never kept, until their weight is no more.
+    gone: HashMap<Key, u64>,
 }
 
 struct Copy {
@@ -58,13 +64,23 @@ impl std::fmt::Debug for Memory {
 impl Memory {
     /// At most `bytes` of working copies, for the CPU.
     pub fn new(bytes: usize) -> Memory {
-        let state = State { budget: bytes, used: 0, clock: 0, copies: HashMap::new() };
-        Memory { state: Arc::new(Mutex::new(state)), device: Device::Cpu }
+        let state = State { budget: bytes, used: 0, clock: 0, copies: HashMap::new(), gone: HashMap::new() };
+        Memory { state: Arc::new(Mutex::new(state)), device: Device::Cpu, width: Width::default() }
     }
 
     /// The same budget for networks that compute on this device.
     pub fn on(&self, device: &Device) -> Memory {
-        Memory { state: self.state.clone(), device: device.clone() }
+        Memory { device: device.clone(), ..self.clone() }
+    }
+
+    /// The same budget for networks whose working copies have this width.
+    pub fn keeping(&self, width: Width) -> Memory {
+        Memory { width, ..self.clone() }
+    }
+
+    /// How wide working copies are.
+    pub fn width(&self) -> Width {
+        self.width
     }
 
     /// The device that computes.
@@ -92,6 +108,7 @@ impl Memory {
         let dropped = {
             let mut state = self.state();
             state.used = 0;
+            state.gone.clear();
             std::mem::take(&mut state.copies)
         };
         drop(dropped);
@@ -114,10 +131,7 @@ impl Memory {
         if let Some(found) = state.touch(key) {
             return Ok(found);
         }
-        let last = state.clock;
-        state.copies.insert(key, Copy { value: value.clone(), bytes, last });
-        state.used += bytes;
-        let dropped = state.shrink();
+        let dropped = state.keep(key, value.clone(), bytes);
         drop(state);
         drop(dropped);
         Ok(value)
@@ -130,6 +144,7 @@ impl Memory {
             if let Some(copy) = state.copies.remove(&(id, kind)) {
                 state.used -= copy.bytes;
             }
+            state.gone.remove(&(id, kind));
         }
     }
 
@@ -147,15 +162,37 @@ impl State {
         copy.value.clone().downcast().ok()
     }
 
-    /// Takes out what was used the longest ago until the rest fits.
-    fn shrink(&mut self) -> Vec<Copy> {
-        let mut dropped = Vec::new();
-        while self.used > self.budget {
-            let Some(key) = self.copies.iter().min_by_key(|(_, copy)| copy.last).map(|(key, _)| *key) else { break };
-            let Some(copy) = self.copies.remove(&key) else { break };
+    /// Keeps a copy if there is room for it, or if what is in its way has not been used for longer than it: gives what had
+    /// to go.
+    fn keep(&mut self, key: Key, value: Arc<dyn Any + Send + Sync>, bytes: usize) -> Vec<Copy> {
+        // One that has never been asked for counts as the newest.
+        let before = self.gone.insert(key, self.clock).unwrap_or(self.clock);
+        let (mut dropped, mut free) = (Vec::new(), self.budget.saturating_sub(self.used));
+        let mut oldest: Vec<(u64, Key, usize)> = Vec::new();
+        if free < bytes {
+            oldest = self.copies.iter().map(|(key, copy)| (copy.last, *key, copy.bytes)).collect();
+            oldest.sort_unstable();
+        }
+        let mut going = Vec::new();
+        for (last, key, bytes_of) in oldest {
+            if free >= bytes || last > before {
+                break;
+            }
+            free += bytes_of;
+            going.push(key);
+        }
+        if free < bytes {
+            return dropped;
+        }
+        for key in going {
+            let Some(copy) = self.copies.remove(&key) else { continue };
             self.used -= copy.bytes;
+            self.gone.insert(key, copy.last);
             dropped.push(copy);
         }
+        self.gone.remove(&key);
+        self.copies.insert(key, Copy { value, bytes, last: self.clock });
+        self.used += bytes;
         dropped
     }
 }
@@ -182,9 +219,35 @@ mod tests {
         assert_eq!(made.get(), 3);
         get(2, 4)?;
         assert_eq!(made.get(), 4);
-        // Larger than the whole budget: given, but not kept.
+        // Larger than the whole budget: given, but not kept, and nothing goes for it.
         let held = get(9, 11)?;
-        assert_eq!((*held, memory.used()), (90, 0));
+        assert_eq!((*held, memory.used()), (90, 8));
+        Ok(())
+    }
+
+    #[test]
+    fn what_runs_again_and_again_and_does_not_fit_keeps_a_part() -> Result<()> {
+        let layers = 10;
+        let there_and_back = (0..layers).chain((0..layers).rev()).collect::<Vec<u64>>();
+        for (order, most) in [((0..layers).collect(), 6), (there_and_back, 12)] {
+            let (memory, made) = (Memory::new(4), std::cell::Cell::new(0));
+            let run = |id: u64| {
+                memory.get((id, 0), || {
+                    made.set(made.get() + 1);
+                    Ok((id, 1))
+                })
+            };
+            // Something else was here before, and goes.
+            for id in 20..24 {
+                run(id)?;
+            }
+            for pass in 0..4 {
+                made.set(0);
+                order.iter().try_for_each(|id| run(*id).map(drop))?;
+                assert!(pass == 0 || made.get() <= most, "pass {pass} of {} layers: {} made", order.len(), made.get());
+                assert!(memory.used() <= 4);
+            }
+        }
         Ok(())
     }
 

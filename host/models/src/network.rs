@@ -2,10 +2,13 @@
 
 use crate::adapter::{Adapter, NormTarget, Target};
 use crate::error::{Error, Result};
+use crate::layers::Layers;
+use crate::memory::Memory;
 use crate::patch::{How, Patched};
+use crate::segments::{Footprint, Mode};
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A denoising network: a UNet or a transformer. Cheap to clone.
 #[derive(Clone)]
@@ -74,8 +77,14 @@ pub(crate) trait Denoise: Send + Sync {
 
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network>;
 
-    /// The same network, of which a pass keeps the inputs of its blocks only, or everything.
-    fn with_checkpointing(&self, on: bool) -> Network;
+    /// The same network, of which a pass keeps something else.
+    fn with_mode(&self, mode: Mode) -> Network;
+
+    /// All layers, for what is the same in every network.
+    fn layers(&self) -> &Layers;
+
+    /// The same network with other layers in the same places.
+    fn with_layers(&self, layers: Layers) -> Network;
 
     fn norm_targets(&self) -> Vec<NormTarget>;
 
@@ -171,7 +180,30 @@ impl Network {
     /// The same network with gradient checkpointing: a pass keeps the inputs of the network's blocks only, and the way
     /// back runs each block again. Gradients come from [`crate::backward`].
     pub fn with_checkpointing(&self, on: bool) -> Network {
-        self.0.with_checkpointing(on)
+        self.0.with_mode(Mode::checkpointing(on))
+    }
+
+    /// What each segment of a pass keeps for the way back, from running it. See [`Network::forward`].
+    pub fn footprint(&self, x: &Tensor, times: &Tensor, cond: &Cond) -> Result<Vec<Footprint>> {
+        let found = Arc::new(Mutex::new(Vec::new()));
+        self.0.with_mode(Mode::Measured(found.clone())).forward(x, times, cond)?;
+        let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(found)
+    }
+
+    /// The budget and width of the working copies of its weights.
+    pub fn memory(&self) -> Memory {
+        self.0.layers().memory()
+    }
+
+    /// Bytes of the working copies of all its weights, if they all fit.
+    pub fn weight_bytes(&self) -> usize {
+        self.0.layers().bytes()
+    }
+
+    /// The same network with another budget and width of its working copies. Its device stays.
+    pub fn within(&self, memory: &Memory) -> Result<Network> {
+        Ok(self.0.with_layers(self.0.layers().within(memory)?))
     }
 
     /// The normalisations that a patch can change, in the network's order.

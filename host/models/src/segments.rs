@@ -7,9 +7,10 @@
 
 use crate::error::{Error, Result};
 use crate::ops;
-use candle_core::{DType, Tensor, Var, backprop::GradStore};
+use candle_core::{CpuStorage, DType, Storage, Tensor, Var, backprop::GradStore};
 use std::cell::RefCell;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// `loss.backward()` for networks that are cut into segments as well as for those that are not. The gradients are equal up
 /// to the order in which those of a value with several uses are added: about 1e-6 of their size.
@@ -34,8 +35,81 @@ thread_local! {
     static FOUND: RefCell<Option<Vec<GradStore>>> = const { RefCell::new(None) };
 }
 
+/// What a pass through a network keeps.
+#[derive(Clone, Default)]
+pub(crate) enum Mode {
+    /// Everything that the way back needs.
+    #[default]
+    Whole,
+    /// The inputs of its segments.
+    Cut,
+    /// As [`Mode::Cut`], and notes what each segment would keep.
+    Measured(Arc<Mutex<Vec<Footprint>>>),
+}
+
+impl Mode {
+    pub(crate) fn checkpointing(on: bool) -> Mode {
+        if on { Mode::Cut } else { Mode::Whole }
+    }
+}
+
+/// Bytes that one segment of a pass keeps for the way back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// All that is computed in it and needed again.
+    pub inside: usize,
+    /// What it hands on: all that stays of it with gradient checkpointing.
+    pub outputs: usize,
+    /// The largest tensor, as large as which gradients are.
+    pub largest: usize,
+}
+
+impl Footprint {
+    /// Tensors as large as the largest one that the way back holds at a time: the gradient of what lies behind, the one that is
+    /// made of it, and the sum that it is added to.
+    const GRADIENTS: usize = 3;
+
+    /// Bytes that a pass of these segments takes at most until its way back has ended.
+    pub fn peak(segments: &[Footprint], checkpointing: bool) -> usize {
+        let sum = |of: fn(&Footprint) -> usize| segments.iter().map(of).sum::<usize>();
+        let most = |of: fn(&Footprint) -> usize| segments.iter().map(of).max().unwrap_or(0);
+        if checkpointing {
+            sum(|s| s.outputs) + most(|s| s.inside + Footprint::GRADIENTS * s.largest)
+        } else {
+            sum(|s| s.inside) + Footprint::GRADIENTS * most(|s| s.largest)
+        }
+    }
+
+    fn of(outputs: &[Tensor]) -> Footprint {
+        let mut seen = HashSet::new();
+        let mut found = Footprint::default();
+        for output in outputs {
+            // Views share what they are views of.
+            let mut bytes = |node: &Tensor| {
+                let (storage, _) = node.storage_and_layout();
+                let (place, count) = match &*storage {
+                    Storage::Cpu(CpuStorage::F32(values)) => (values.as_ptr() as usize, values.len()),
+                    other => (std::ptr::from_ref(other) as usize, node.elem_count()),
+                };
+                if seen.insert(place) { count * node.dtype().size_in_bytes() } else { 0 }
+            };
+            let of_output = bytes(output);
+            found.outputs += of_output;
+            found.inside += of_output;
+            found.largest = found.largest.max(of_output);
+            for node in output.sorted_nodes().into_iter().filter(|node| !node.is_variable()) {
+                let bytes = bytes(node);
+                found.inside += bytes;
+                found.largest = found.largest.max(bytes);
+            }
+        }
+        found
+    }
+}
+
 /// A pass through a network, cut into segments or not.
 pub(crate) struct Tape {
+    mode: Mode,
     cut: bool,
     slots: usize,
     /// Tensors from outside that gradients go to.
@@ -68,9 +142,10 @@ struct Segment {
 }
 
 impl Tape {
-    /// A pass that keeps the inputs of its segments only, if `cut`.
-    pub(crate) fn new(cut: bool) -> Tape {
-        Tape { cut, slots: 0, inputs: Vec::new(), segments: Vec::new() }
+    /// A pass that keeps what `mode` says.
+    pub(crate) fn new(mode: &Mode) -> Tape {
+        let cut = !matches!(mode, Mode::Whole);
+        Tape { mode: mode.clone(), cut, slots: 0, inputs: Vec::new(), segments: Vec::new() }
     }
 
     /// A tensor from outside.
@@ -90,6 +165,11 @@ impl Tape {
         run: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
     ) -> Result<Vec<Value>> {
         let tensors: Vec<Tensor> = inputs.iter().map(|value| value.tensor.clone()).collect();
+        if let Mode::Measured(found) = &self.mode {
+            let again = inputs.iter().map(|value| argument(value)).collect::<Result<Vec<_>>>()?;
+            let footprint = Footprint::of(&run(&again)?);
+            found.lock().unwrap_or_else(PoisonError::into_inner).push(footprint);
+        }
         let outputs = run(&tensors)?;
         if !self.cut {
             return Ok(outputs.into_iter().map(|tensor| Value { tensor, slot: None }).collect());
@@ -172,6 +252,14 @@ impl Tape {
     }
 }
 
+/// The tensor as a segment gets it for its way back.
+fn argument(value: &Value) -> Result<Tensor> {
+    Ok(match value.slot {
+        Some(_) => Var::from_tensor(&value.tensor)?.into_inner(),
+        None => value.tensor.clone(),
+    })
+}
+
 /// Runs the segments again from the last to the first, each with its inputs as variables, and backward from the gradients
 /// of its outputs.
 fn back(mut segments: Vec<Segment>, grads: &mut [Option<Tensor>]) -> Result<()> {
@@ -180,13 +268,7 @@ fn back(mut segments: Vec<Segment>, grads: &mut [Option<Tensor>]) -> Result<()> 
         if wanted.iter().all(Option::is_none) {
             continue;
         }
-        let mut arguments = Vec::with_capacity(inputs.len());
-        for value in &inputs {
-            arguments.push(match value.slot {
-                Some(_) => Var::from_tensor(&value.tensor)?.into_inner(),
-                None => value.tensor.clone(),
-            });
-        }
+        let arguments = inputs.iter().map(argument).collect::<Result<Vec<_>>>()?;
         let again = run(&arguments)?;
         let mut seed: Option<Tensor> = None;
         for (output, grad) in again.iter().zip(wanted) {

@@ -13,6 +13,7 @@ mod check;
 mod config;
 pub mod dice;
 pub mod diffusion;
+mod estimate;
 mod evaluation;
 mod feed;
 mod images;
@@ -40,9 +41,10 @@ pub mod time_samplings;
 pub use batches::{Batches, Order, Slice, View};
 pub use check::check_gradients;
 pub use config::{
-    CaptionOptions, Config, ConfigKey, ImageOptions, LossOptions, LrOptions, MemoryOptions, NetworkOptions,
+    BaseDtype, CaptionOptions, Config, ConfigKey, ImageOptions, LossOptions, LrOptions, MemoryOptions, NetworkOptions,
     NoiseOptions, OptimizerOptions, Rates, Resolution, RunOptions, SavingOptions, config_keys,
 };
+pub use estimate::{Estimate, Rung, Share, estimate};
 pub use log::{LogLine, smooth};
 pub use losses::{LOSSES, Prediction, WEIGHTINGS};
 pub use lr_schedules::LR_SCHEDULES;

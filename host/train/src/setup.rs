@@ -116,7 +116,7 @@ pub(crate) fn assemble(
     check_rows(texts, config.captions.rows())?;
     let Attached { network, text, trained, chance } = networks::attach(config, base, texts)?;
     let optimizer = config.optimizer.build(&trained.shapes())?;
-    let network = network.with_checkpointing(config.memory.gradient_checkpointing);
+    let network = config.memory.apply(&network)?;
     let mut trainer = Trainer::new(network, text, trained, optimizer, objective(config, prediction, path)?);
     trainer.max_grad_norm = config.optimizer.max_grad_norm;
     trainer.accumulation = config.run.gradient_accumulation;

@@ -16,7 +16,7 @@ use crate::layers::{LayerId, Layers};
 use crate::network::{Cond, Denoise, Network, Observe, Takes};
 use crate::ops::{self, Rotation};
 use crate::patch::{How, Patched};
-use crate::segments::Tape;
+use crate::segments::{Mode, Tape};
 use crate::weights::{Build, Part};
 use block::{DoubleBlock, Pass, SingleBlock};
 use candle_core::{DType, Device, Tensor};
@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub struct Flux {
     net: Arc<Net>,
     layers: Arc<Layers>,
-    checkpointing: bool,
+    mode: Mode,
 }
 
 struct Net {
@@ -107,7 +107,7 @@ impl Flux {
 
     /// As [`Network::with_checkpointing`].
     pub fn with_checkpointing(&self, on: bool) -> Flux {
-        Flux { checkpointing: on, ..self.clone() }
+        Flux { mode: Mode::checkpointing(on), ..self.clone() }
     }
 
     /// The normalisations that a patch can change, in the network's order.
@@ -145,7 +145,7 @@ impl Flux {
                 condition.context.shape()
             )));
         }
-        let mut tape = Tape::new(self.checkpointing);
+        let mut tape = Tape::new(&self.mode);
         let (x, context) = (tape.input(x), tape.input(condition.context));
         let pooled = condition.pooled.map(|pooled| tape.input(pooled));
         let inputs: Vec<_> = pooled.iter().collect();
@@ -241,7 +241,7 @@ impl Flux {
     pub(crate) fn build(config: FluxConfig, part: &mut Part) -> Result<Flux> {
         let mut build = Build::new(part, "");
         let net = Net::build(config, &mut build)?;
-        Ok(Flux { net: Arc::new(net), layers: Arc::new(build.layers), checkpointing: false })
+        Ok(Flux { net: Arc::new(net), layers: Arc::new(build.layers), mode: Mode::default() })
     }
 }
 
@@ -272,8 +272,16 @@ impl Denoise for Flux {
         Flux::with_adapters(self, adapters).map(Network::new)
     }
 
-    fn with_checkpointing(&self, on: bool) -> Network {
-        Network::new(Flux::with_checkpointing(self, on))
+    fn with_mode(&self, mode: Mode) -> Network {
+        Network::new(Flux { mode, ..self.clone() })
+    }
+
+    fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    fn with_layers(&self, layers: Layers) -> Network {
+        Network::new(Flux { layers: Arc::new(layers), ..self.clone() })
     }
 
     fn norm_targets(&self) -> Vec<NormTarget> {

@@ -2,7 +2,7 @@
 //! shifted inputs where they lie. The input's gradient is again such a product, one for each phase of the stride.
 
 use super::frozen::Frozen;
-use super::gemm::{Output, Product, Right, Stretch, multiply_transposed};
+use super::gemm::{Output, Product, Stretch, multiply_transposed};
 use super::portable;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -107,9 +107,9 @@ impl Geometry {
         let taps = self.kh * self.kw;
         let zeros = vec![0.0; self.inp];
         let mut out = vec![0.0; self.b * self.oh * self.ow * self.out];
-        let packed = layer.forward()?;
+        let kept = layer.kept()?;
         let stretches: Vec<_> =
-            (0..taps).map(|t| Stretch { len: self.inp, right: Right::Packed(&packed, t * self.inp) }).collect();
+            (0..taps).map(|t| Stretch { len: self.inp, right: kept.right(t * self.inp) }).collect();
         let m = self.b * self.oh * self.ow;
         let product =
             Product { m, n: self.out, stretches: &stretches, alpha: 1.0, bias: layer.bias(), accumulate: false };
@@ -130,7 +130,8 @@ impl Geometry {
     /// The gradient of the input, from the gradient of the output.
     fn backward(&self, grad: &[f32], layer: &Frozen) -> Result<Vec<f32>> {
         let (s, before) = (self.window.stride, self.window.before);
-        let packed = layer.backward()?;
+        let kept = layer.kept()?;
+        let flipped = kept.flipped();
         let zeros = vec![0.0; self.out];
         let mut dx = vec![0.0; self.b * self.h * self.w * self.inp];
         let place = Output::new(&mut dx);
@@ -142,7 +143,7 @@ impl Geometry {
             let (rows, columns) = (self.h.saturating_sub(y0).div_ceil(s), self.w.saturating_sub(x0).div_ceil(s));
             let stretches: Vec<_> = (0..ny * nx)
                 .map(|i| (py + s * (i / nx)) * self.kw + px + s * (i % nx))
-                .map(|tap| Stretch { len: self.out, right: Right::Packed(&packed, tap * self.out) })
+                .map(|tap| Stretch { len: self.out, right: flipped.right(tap * self.out) })
                 .collect();
             let m = self.b * rows * columns;
             let product = Product { m, n: self.inp, stretches: &stretches, alpha: 1.0, bias: None, accumulate: false };

@@ -1,7 +1,7 @@
 //! Weights that are not trained: read from their source when first used, and then kept as the matrix kernel reads them
 //! for as long as the memory budget allows.
 
-use super::gemm::Packed;
+use super::kept::{Kept, Width};
 use super::source::{Owned, Source, Stored};
 use crate::memory::{Memory, weight_id};
 use candle_core::{Device, Result, Tensor, bail};
@@ -26,13 +26,12 @@ struct Weight {
 }
 
 /// The working copies of a weight.
-const FORWARD: u8 = 0;
-const BACKWARD: u8 = 1;
-const DEVICE: u8 = 2;
+const KERNEL: u8 = 0;
+const DEVICE: u8 = 1;
 
 impl Drop for Weight {
     fn drop(&mut self) {
-        self.memory.forget(self.id, [FORWARD, BACKWARD, DEVICE]);
+        self.memory.forget(self.id, [KERNEL, DEVICE]);
     }
 }
 
@@ -96,6 +95,23 @@ impl Frozen {
         Frozen::from_source(source, self.bias.clone(), &self.weight.memory)
     }
 
+    /// The budget of its working copies.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.weight.memory
+    }
+
+    /// Bytes that its working copy takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let weight = &*self.weight;
+        let count: usize = weight.source.shape().iter().product();
+        count * weight.memory.width().bytes(weight.source.value_bytes())
+    }
+
+    /// The same layer with another budget and width of its working copies.
+    pub(crate) fn within(&self, memory: &Memory) -> Result<Frozen> {
+        Frozen::from_source(self.weight.source.clone(), self.bias.clone(), &memory.on(self.device()))
+    }
+
     /// The same layer with another bias; the weight and its working copies are shared.
     pub(crate) fn with_bias(&self, bias: Option<Arc<[f32]>>) -> Result<Frozen> {
         if bias.as_ref().is_some_and(|bias| bias.len() != self.out()) {
@@ -109,25 +125,14 @@ impl Frozen {
         self.bias.as_deref()
     }
 
-    /// Row t·in + i, column o.
-    pub(super) fn forward(&self) -> Result<Arc<Packed>> {
+    /// The weight as the matrix kernel reads it, in both directions.
+    pub(super) fn kept(&self) -> Result<Arc<Kept>> {
         let weight = &*self.weight;
-        weight.memory.get((weight.id, FORWARD), || {
-            let taps = weight.kernel.0 * weight.kernel.1;
-            let packed = Packed::weight(&*weight.source, taps, weight.inp, weight.out)?;
-            let bytes = packed.bytes();
-            Ok((packed, bytes))
-        })
-    }
-
-    /// Row t·out + o, column i.
-    pub(super) fn backward(&self) -> Result<Arc<Packed>> {
-        let weight = &*self.weight;
-        weight.memory.get((weight.id, BACKWARD), || {
-            let taps = weight.kernel.0 * weight.kernel.1;
-            let packed = self.forward()?.flipped(taps, weight.inp, weight.out);
-            let bytes = packed.bytes();
-            Ok((packed, bytes))
+        weight.memory.get((weight.id, KERNEL), || {
+            let (taps, width) = (weight.kernel.0 * weight.kernel.1, weight.memory.width());
+            let kept = Kept::new(&*weight.source, width, taps, weight.inp, weight.out)?;
+            let bytes = kept.bytes();
+            Ok((kept, bytes))
         })
     }
 
@@ -136,7 +141,10 @@ impl Frozen {
     pub(super) fn widened(&self) -> Result<Tensor> {
         let weight = &*self.weight;
         let stored = weight.memory.get((weight.id, DEVICE), || {
-            let stored: Stored = weight.source.stored(weight.memory.device())?;
+            let mut stored: Stored = weight.source.stored(weight.memory.device())?;
+            if weight.memory.width() != Width::Wide {
+                stored = weight.memory.width().of(stored)?;
+            }
             let bytes = stored.values.elem_count() * stored.values.dtype().size_in_bytes();
             Ok((stored, bytes))
         })?;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// 64-byte aligned floats, so that a vector load never straddles cache lines.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; LANES]);
+pub(crate) struct Line([f32; LANES]);
 
 /// A right side (k, n) cut into panels of 32 columns (the last of 16 if that is enough), each stored row by row.
 pub(crate) struct Packed {
@@ -95,55 +95,47 @@ impl Packed {
         Ok(Packed { lines, k, n })
     }
 
-    /// A weight packed by [`Packed::weight`] as the right side of the backward pass (taps·out, in): row t·out + o, column i.
-    pub(crate) fn flipped(&self, taps: usize, inp: usize, out: usize) -> Packed {
-        let (k, n) = (taps * out, inp);
-        let mut lines = vec![Line([0.0; LANES]); k * n.div_ceil(LANES)];
-        if k == 0 || n == 0 {
-            return Packed { lines, k, n };
-        }
-        let fill = |(panel, lines): (usize, &mut [Line])| {
-            let first = panel * PANEL;
-            let columns = (n - first).min(PANEL);
-            let per_row = columns.div_ceil(LANES);
-            for t in 0..taps {
-                for o in (0..out).step_by(LANES) {
-                    let rows = (out - o).min(LANES);
-                    for column in 0..columns {
-                        let from = self.line(t * inp + first + column, o);
-                        for (row, value) in self.lines[from].0[..rows].iter().enumerate() {
-                            lines[(t * out + o + row) * per_row + column / LANES].0[column % LANES] = *value;
-                        }
-                    }
-                }
-            }
-        };
-        let per_panel = k * (PANEL / LANES);
-        if k * n > 1 << 16 {
-            lines.par_chunks_mut(per_panel).enumerate().for_each(fill);
-        } else {
-            lines.chunks_mut(per_panel).enumerate().for_each(fill);
-        }
-        Packed { lines, k, n }
-    }
-
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         std::mem::size_of_val(&self.lines[..])
     }
 
-    /// Where row `k`, column `n` lies, `n` being the first column of a vector.
-    fn line(&self, k: usize, n: usize) -> usize {
-        let first = n / PANEL * PANEL;
-        let per_row = (self.n - first).min(PANEL).div_ceil(LANES);
-        first / LANES * self.k + k * per_row + (n - first) / LANES
+    /// All values where they lie: panel by panel, in each row by row, and in each row 16 or 32 columns.
+    pub(crate) fn floats(&self) -> &[f32] {
+        floats(&self.lines)
     }
 
     /// The value at row `k`, column `n`.
     #[cfg(test)]
     pub(crate) fn get(&self, k: usize, n: usize) -> f32 {
-        self.lines[self.line(k, n / LANES * LANES)].0[n % LANES]
+        let first = n / PANEL * PANEL;
+        let per_row = (self.n - first).min(PANEL).div_ceil(LANES);
+        self.lines[first / LANES * self.k + k * per_row + (n - first) / LANES].0[n % LANES]
     }
+}
+
+fn floats(lines: &[Line]) -> &[f32] {
+    // SAFETY: a line is its floats, without padding: 16 of 4 bytes, aligned to 64.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
+}
+
+fn floats_mut(lines: &mut [Line]) -> &mut [f32] {
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
+}
+
+/// A right side that is made a panel at a time, when the product comes to it.
+pub(crate) trait Panels: Sync {
+    /// Rows of each panel.
+    fn rows(&self) -> usize;
+
+    /// Writes a panel as [`Packed`] has it: its rows of `lanes` columns, 16 or 32.
+    fn fill(&self, panel: usize, lanes: usize, out: &mut [f32]);
+}
+
+thread_local! {
+    /// The panel that this thread computes with, so that its memory is asked for once.
+    static MADE: std::cell::Cell<Vec<Line>> = const { std::cell::Cell::new(Vec::new()) };
 }
 
 /// A right side of a product.
@@ -153,6 +145,9 @@ pub(crate) enum Right<'a> {
     Packed(&'a Packed, usize),
     /// A row-major matrix as it lies, rows `stride` floats apart; its columns are a multiple of 16.
     Plain(&'a [f32], usize),
+    /// Panels that are made when they are needed, of which the rows from the given one on are used. All stretches of a
+    /// product that are made are parts of one thing.
+    Made(&'a dyn Panels, usize),
 }
 
 /// One stretch of the reduction: `len` products with a right side.
@@ -229,6 +224,8 @@ impl Output {
 const SERIAL: usize = 1 << 19;
 /// Tiles of rows that share a panel while it is in the cache.
 const TILES: usize = 16;
+/// The same for a panel that has to be made first: enough rows to pay for that.
+const MADE_TILES: usize = 64;
 
 impl Product<'_> {
     /// Computes the product, on all threads where it is large enough.
@@ -245,7 +242,10 @@ impl Product<'_> {
             unsafe { self.block(0..self.m, 0..panels, &row) };
             return;
         }
-        let per_task = tiles.div_ceil(8).clamp(1, TILES);
+        let per_task = match self.made() {
+            Some(_) => tiles.div_ceil(tiles.div_ceil(MADE_TILES)),
+            None => tiles.div_ceil(8).clamp(1, TILES),
+        };
         let row_tasks = tiles.div_ceil(per_task);
         let column_tasks = if row_tasks >= 6 { 1 } else { panels.min(8usize.div_ceil(row_tasks)) };
         let panels_each = panels.div_ceil(column_tasks);
@@ -289,11 +289,20 @@ impl Product<'_> {
             row(index, &mut Row { left, out: &mut out[tile][r] });
         }
         let mut runs = Vec::with_capacity(count);
+        let mut made = MADE.take();
         for panel in panels {
             let first = panel * PANEL;
             let columns = (self.n - first).min(PANEL);
+            if let Some(panels) = self.made() {
+                let per_row = columns.div_ceil(LANES);
+                let lines = panels.rows() * per_row;
+                if made.len() < lines {
+                    made.resize(lines, Line([0.0; LANES]));
+                }
+                panels.fill(panel, per_row * LANES, floats_mut(&mut made[..lines]));
+            }
             runs.clear();
-            runs.extend(self.stretches.iter().map(|s| s.run(first, columns)));
+            runs.extend(self.stretches.iter().map(|s| s.run(first, columns, &made)));
             let bias = self.bias.map_or(std::ptr::null(), |bias| bias[first..first + columns].as_ptr());
             let finish = Finish { alpha: self.alpha, bias, accumulate: self.accumulate };
             for (tile, out) in out.iter().enumerate() {
@@ -306,18 +315,32 @@ impl Product<'_> {
                 unsafe { kernel::tile(height, columns, &runs, &left[tile * count * ROWS..], &here, finish) };
             }
         }
+        MADE.set(made);
+    }
+
+    /// What has to be made before it can be used.
+    fn made(&self) -> Option<&dyn Panels> {
+        self.stretches.iter().find_map(|stretch| match stretch.right {
+            Right::Made(panels, _) => Some(panels),
+            _ => None,
+        })
     }
 }
 
 impl Stretch<'_> {
     /// The pointers for the panel that begins at column `first`.
-    fn run(&self, first: usize, columns: usize) -> Run {
+    fn run(&self, first: usize, columns: usize, made: &[Line]) -> Run {
         let wide = columns.next_multiple_of(LANES);
         match self.right {
             Right::Packed(packed, from) => {
                 assert!(from + self.len <= packed.k && first + columns <= packed.n, "right side too small");
                 let line = first / LANES * packed.k + from * (wide / LANES);
                 Run { len: self.len, right: packed.lines[line..].as_ptr().cast(), step: wide }
+            }
+            Right::Made(panels, from) => {
+                let line = from * (wide / LANES);
+                assert!(from + self.len <= panels.rows(), "right side too small");
+                Run { len: self.len, right: floats(&made[line..]).as_ptr(), step: wide }
             }
             Right::Plain(values, stride) => {
                 let end = if self.len == 0 { 0 } else { (self.len - 1) * stride + first + wide };
@@ -414,18 +437,16 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_packed_for_both_passes() -> Result<()> {
+    fn weights_are_packed_for_the_forward_pass() -> Result<()> {
         use crate::ops::source::Owned;
         use crate::ops::testing::random;
         for (out, inp, taps) in [(1, 1, 1), (40, 24, 1), (17, 33, 9), (100, 70, 4), (300, 260, 1)] {
             let weight = random((out, inp, taps), 5)?;
             let values = weight.flatten_all()?.to_vec1::<f32>()?;
             let forward = Packed::weight(&Owned::new(&weight)?, taps, inp, out)?;
-            let backward = forward.flipped(taps, inp, out);
             for (o, i, t) in (0..out * inp * taps).map(|x| (x / taps / inp, x / taps % inp, x % taps)) {
                 let value = values[(o * inp + i) * taps + t];
                 assert_eq!(forward.get(t * inp + i, o), value);
-                assert_eq!(backward.get(t * out + o, i), value);
             }
         }
         Ok(())

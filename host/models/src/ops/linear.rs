@@ -78,8 +78,8 @@ impl CustomOp1 for FrozenLinear {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, (m, k), n) = (values::of(x, layout)?, values::matrix(layout)?, self.layer.out());
         let mut out = vec![0.0; m * n];
-        let packed = self.layer.forward()?;
-        multiply(&mut out, x, m, k, n, Right::Packed(&packed, 0), 1.0, self.layer.bias());
+        let kept = self.layer.kept()?;
+        multiply(&mut out, x, m, k, n, kept.right(0), 1.0, self.layer.bias());
         Ok(values::storage(out, with_last(layout, n)))
     }
 
@@ -88,8 +88,8 @@ impl CustomOp1 for FrozenLinear {
         read!(grad as g);
         let (m, n, k) = (x.elem_count() / self.layer.inp(), self.layer.out(), self.layer.inp());
         let mut dx = vec![0.0; m * k];
-        let packed = self.layer.backward()?;
-        multiply(&mut dx, g, m, n, k, Right::Packed(&packed, 0), 1.0, None);
+        let kept = self.layer.kept()?;
+        multiply(&mut dx, g, m, n, k, kept.flipped().right(0), 1.0, None);
         Ok(Some(values::tensor(dx, x.shape())?))
     }
 }
@@ -123,8 +123,8 @@ impl CustomOp3 for LoraLinear {
         multiply(&mut through, x, m, k, rank, Right::Packed(&down, 0), self.scale, None);
         let up = Packed::transposed(rank, n, up, rank);
         let mut out = vec![0.0; m * n];
-        let packed = self.layer.forward()?;
-        let parts = [(x, k, Right::Packed(&packed, 0)), (&through[..], rank, Right::Packed(&up, 0))];
+        let kept = self.layer.kept()?;
+        let parts = [(x, k, kept.right(0)), (&through[..], rank, Right::Packed(&up, 0))];
         sum_of_two(&mut out, m, n, parts, self.layer.bias());
         let _ = self.through.set(through);
         Ok(values::storage(out, with_last(layout, n)))
@@ -150,8 +150,9 @@ impl CustomOp3 for LoraLinear {
         let dx = if x.track_op() {
             let down_packed = Packed::rows(rank, k, ds, k);
             let mut dx = vec![0.0; m * k];
-            let packed = self.layer.backward()?;
-            let parts = [(g, n, Right::Packed(&packed, 0)), (&back[..], rank, Right::Packed(&down_packed, 0))];
+            let (kept, down) = (self.layer.kept()?, Right::Packed(&down_packed, 0));
+            let flipped = kept.flipped();
+            let parts = [(g, n, flipped.right(0)), (&back[..], rank, down)];
             sum_of_two(&mut dx, m, k, parts, None);
             Some(values::tensor(dx, x.shape())?)
         } else {

@@ -29,6 +29,11 @@ pub trait Source: Send + Sync {
         Tensor::from_vec(values, shape, &Device::Cpu)
     }
 
+    /// Bytes of a value that [`Source::stored`] gives: 4, or fewer.
+    fn value_bytes(&self) -> usize {
+        4
+    }
+
     /// The values on a device, in no more bits than they are stored in, and what to multiply them by.
     fn stored(&self, device: &Device) -> Result<Stored> {
         Ok(Stored { values: self.tensor()?.to_device(device)?, scale: None })
@@ -130,6 +135,10 @@ impl Source for Shaped {
         self.inner.rows(first, out)
     }
 
+    fn value_bytes(&self) -> usize {
+        self.inner.value_bytes()
+    }
+
     fn opened(&self) -> Result<Option<Arc<dyn Source>>> {
         Ok(self.inner.opened()?.map(|inner| Shaped::of(inner, &self.shape)))
     }
@@ -176,6 +185,10 @@ impl Source for Slice {
 
     fn rows(&self, first: usize, out: &mut [f32]) -> Result<()> {
         self.inner.rows(self.first + first, out)
+    }
+
+    fn value_bytes(&self) -> usize {
+        self.inner.value_bytes()
     }
 
     fn opened(&self) -> Result<Option<Arc<dyn Source>>> {
@@ -229,6 +242,12 @@ impl Source for Joined {
             begin = end;
         }
         Ok(())
+    }
+
+    fn value_bytes(&self) -> usize {
+        let first = self.parts[0].value_bytes();
+        // Parts of different widths are widened before they are put together.
+        if self.parts.iter().all(|part| part.value_bytes() == first) { first } else { 4 }
     }
 
     fn opened(&self) -> Result<Option<Arc<dyn Source>>> {

@@ -17,7 +17,7 @@ use crate::network::{Cond, Denoise, Network, Observe, Takes};
 use crate::ops::{self, Window};
 use crate::patch::{How, Patched};
 use crate::resnet::Resnet;
-use crate::segments::{Tape, Value};
+use crate::segments::{Mode, Tape, Value};
 use crate::weights::{Build, Part};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ use transformer::Transformer;
 pub(crate) struct UNet {
     net: Arc<Net>,
     layers: Arc<Layers>,
-    checkpointing: bool,
+    mode: Mode,
 }
 
 struct Net {
@@ -115,11 +115,19 @@ impl Denoise for UNet {
     }
 
     fn with_adapters(&self, adapters: &HashMap<String, Arc<dyn Adapter>>) -> Result<Network> {
-        Ok(Network::new(self.with_layers(self.layers.with_adapters(adapters)?)))
+        Ok(self.with_layers(self.layers.with_adapters(adapters)?))
     }
 
-    fn with_checkpointing(&self, on: bool) -> Network {
-        Network::new(UNet { checkpointing: on, ..self.clone() })
+    fn with_mode(&self, mode: Mode) -> Network {
+        Network::new(UNet { mode, ..self.clone() })
+    }
+
+    fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    fn with_layers(&self, layers: Layers) -> Network {
+        Network::new(UNet { layers: Arc::new(layers), ..self.clone() })
     }
 
     fn norm_targets(&self) -> Vec<NormTarget> {
@@ -131,12 +139,12 @@ impl Denoise for UNet {
     }
 
     fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Network> {
-        Ok(Network::new(self.with_layers(self.layers.with_patches(patches, how)?)))
+        Ok(self.with_layers(self.layers.with_patches(patches, how)?))
     }
 
     fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor> {
         let net = &*self.net;
-        let mut tape = Tape::new(self.checkpointing);
+        let mut tape = Tape::new(&self.mode);
         let (x, context) = (tape.input(x), tape.input(&cond.context));
         let time = self.time(&mut tape, &x, times, cond, observe)?;
         let (layers, conv_in) = (self.layers.clone(), net.conv_in);
@@ -196,10 +204,6 @@ impl Denoise for UNet {
 }
 
 impl UNet {
-    fn with_layers(&self, layers: Layers) -> UNet {
-        UNet { layers: Arc::new(layers), ..self.clone() }
-    }
-
     /// A layer's path in the original code, and its name in kohya's files.
     fn names(&self, path: &str) -> (String, String) {
         let config = &self.net.config;
@@ -291,7 +295,7 @@ impl UNet {
     fn build(config: UNetConfig, part: &mut Part, naming: Naming) -> Result<UNet> {
         let mut build = Build::new(part, "");
         let net = Net::build(config, naming, &mut build)?;
-        Ok(UNet { net: Arc::new(net), layers: Arc::new(build.layers), checkpointing: false })
+        Ok(UNet { net: Arc::new(net), layers: Arc::new(build.layers), mode: Mode::default() })
     }
 }
 

@@ -39,6 +39,14 @@ impl Source for Mapped {
         Ok(())
     }
 
+    fn value_bytes(&self) -> usize {
+        match self.entry.dtype {
+            Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::F8E4M3 => 1,
+            _ => 4,
+        }
+    }
+
     fn stored(&self, device: &Device) -> Result<Stored> {
         let dtype = match self.entry.dtype {
             Dtype::F16 => Some(DType::F16),

@@ -1,6 +1,7 @@
 //! The number formats of weight files, widened to f32.
 
 use super::file::Dtype;
+use crate::ops::F8E4M3;
 use half::{bf16, f16};
 
 /// Values `first..` of little-endian `bytes`, as many as `out` takes. False for formats that are no weights.
@@ -27,44 +28,9 @@ fn each<const N: usize>(bytes: &[u8], first: usize, out: &mut [f32], f: impl Fn(
     }
 }
 
-static F8E4M3: [f32; 256] = {
-    let mut table = [0.0; 256];
-    let mut bits = 0;
-    while bits < 256 {
-        table[bits] = f8e4m3(bits as u8);
-        bits += 1;
-    }
-    table
-};
-
-/// An 8-bit float: sign, 4 bits of exponent with bias 7, 3 of mantissa; all ones is not a number.
-const fn f8e4m3(bits: u8) -> f32 {
-    let (sign, exponent, mantissa) = (bits >> 7, (bits >> 3) & 15, bits & 7);
-    let size = if bits & 0x7f == 0x7f {
-        f32::NAN
-    } else if exponent == 0 {
-        mantissa as f32 / 512.0
-    } else {
-        f32::from_bits(((exponent as u32 + 120) << 23) | ((mantissa as u32) << 20))
-    };
-    if sign == 1 { -size } else { size }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn all_8_bit_values_are_those_of_the_float8_crate_that_candle_uses() {
-        use candle_core::{DType, Device, Tensor};
-        let bytes: Vec<u8> = (0..=255).collect();
-        let tensor = Tensor::from_raw_buffer(&bytes, DType::F8E4M3, &[256], &Device::Cpu).unwrap();
-        let want = tensor.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
-        for (bits, want) in want.into_iter().enumerate() {
-            let got = F8E4M3[bits];
-            assert!(got == want || (got.is_nan() && want.is_nan()), "{bits:#x}: {got}, expected {want}");
-        }
-    }
 
     #[test]
     fn parts_of_a_tensor_begin_where_they_should() {

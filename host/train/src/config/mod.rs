@@ -21,7 +21,7 @@ pub use images::{ImageOptions, Resolution};
 pub use keys::{ConfigKey, config_keys};
 pub use loss::LossOptions;
 pub use lr::LrOptions;
-pub use memory::MemoryOptions;
+pub use memory::{BaseDtype, MemoryOptions};
 pub use network::NetworkOptions;
 pub use noise::NoiseOptions;
 pub use optimizer::{OptimizerOptions, Rates};
