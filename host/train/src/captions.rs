@@ -204,6 +204,12 @@ impl Captions {
         self.rows.iter().all(|(_, pipeline)| !drawn(pipeline))
     }
 
+    /// The caption of an image, whole, with prefix and suffix.
+    pub(crate) fn whole(&self, item: usize) -> String {
+        let (caption, pipeline) = &self.rows[item];
+        pipeline.dressed(caption)
+    }
+
     /// Every caption whole, with prefix and suffix, in the order of the data set.
     pub(crate) fn all(&self) -> impl Iterator<Item = String> {
         self.rows.iter().map(|(caption, pipeline)| pipeline.dressed(caption))

@@ -32,6 +32,8 @@ pub enum Purpose {
     PyramidSize,
     /// Noise that the network is not told of; index: micro step.
     HiddenNoise,
+    /// Noise of the pictures that a validation looks at; index: picture and time.
+    Validation,
     /// What networks leave out; index: micro step and module.
     Dropout,
 }

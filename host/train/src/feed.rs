@@ -51,6 +51,24 @@ impl Feed<'_> {
         })
     }
 
+    /// An image as it is, at a share 0…1 of the timesteps, with noise that depends on `index` alone.
+    pub(crate) fn still(&mut self, item: usize, share: f64, index: u64) -> Result<Batch> {
+        let Some(view) = self.batches.views.iter().position(|view| view.item == item) else {
+            bail!("image {} is in no bucket", self.dataset.items[item].id);
+        };
+        let Pick { moments, size } = self.latents.plain(view);
+        let (c, h, w) = moments.shape;
+        let tensor = |values: Vec<f32>, dims: &[usize]| Tensor::from_vec(values, dims, &self.device);
+        let mask = moments.mask.clone().map(|mask| tensor(mask, &[1, 1, h, w])).transpose()?;
+        let latents = tensor(moments.mean.clone(), &[1, c, h, w])?;
+        let noise = tensor(self.stream(Purpose::Validation, index).normals(c * h * w), &[1, c, h, w])?;
+        let size = if self.sizes { Some(tensor(size.to_vec(), &[1, 6])?) } else { None };
+        let prompt = self.captions.whole(item);
+        let times = vec![self.path.time(share, self.timesteps)];
+        let text = self.prompts.text(&[prompt])?;
+        Ok(Batch { latents, noise, hidden_noise: None, times, text, size, mask, weights: None, index: 0 })
+    }
+
     fn picks(&self, slice: &Slice) -> Vec<Pick<'_>> {
         self.latents.pick(slice, self.config.run.seed)
     }

@@ -69,6 +69,14 @@ impl Latents {
     }
 }
 
+impl Latents {
+    /// A view as it is, neither mirrored nor changed.
+    pub(crate) fn plain(&self, view: usize) -> Pick<'_> {
+        let shown = &self.views[view];
+        Pick { moments: &shown.encoded[0], size: shown.size(false) }
+    }
+}
+
 impl Shown {
     /// As sd-scripts: whole numbers, the crop in pixels of the bucket, and the same for every random crop.
     fn size(&self, mirrored: bool) -> [f32; 6] {

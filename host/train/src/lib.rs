@@ -37,12 +37,13 @@ mod state;
 mod step;
 pub mod text_rows;
 pub mod time_samplings;
+mod validation;
 
 pub use batches::{Batches, Order, Slice, View};
 pub use check::check_gradients;
 pub use config::{
     BaseDtype, CaptionOptions, Config, ConfigKey, ImageOptions, LossOptions, LrOptions, MemoryOptions, NetworkOptions,
-    NoiseOptions, OptimizerOptions, Rates, Resolution, RunOptions, SavingOptions, config_keys,
+    NoiseOptions, OptimizerOptions, Rates, Resolution, RunOptions, SavingOptions, ValidationOptions, config_keys,
 };
 pub use estimate::{Estimate, Rung, Share, estimate};
 pub use log::{LogLine, smooth};
@@ -60,3 +61,4 @@ pub use setup::{Base, trainer};
 pub use state::state_step;
 pub use step::{Batch, Losses, Lrs, Objective, PartText, Text, Trainer};
 pub use time_samplings::TIME_SAMPLINGS;
+pub use validation::Validated;

@@ -1,6 +1,7 @@
 //! The log of a run: one JSON object a line, one line an optimizer step.
 
 use crate::safetensors_file::write_atomic;
+use crate::validation::Validated;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -28,6 +29,9 @@ pub struct LogLine {
     pub seconds: f64,
     /// Ids of the images.
     pub images: Vec<String>,
+    /// Losses of pictures that are held back and of as many trained ones, at the steps that look at them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validated: Option<Validated>,
 }
 
 /// Running mean of the loss: each step counts 2 % less than the next, and the start is not pulled towards zero.
@@ -99,6 +103,7 @@ mod tests {
             grad_norm: 0.1,
             seconds: 0.2,
             images: vec!["a.png".into()],
+            validated: None,
         }
     }
 

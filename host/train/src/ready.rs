@@ -156,6 +156,7 @@ pub fn train_ready(
             grad_norm,
             seconds: start.elapsed().as_secs_f64(),
             images: images.iter().map(|i| format!("latent {}", i + 1)).collect(),
+            validated: None,
         };
         at.smooth = smooth.sum;
         hooks.step(&line, total);

@@ -14,7 +14,7 @@ use crate::safetensors_file::write_atomic;
 use crate::setup::{Base, trained_texts, trainer};
 use crate::state::{self, Position};
 use crate::step::{Lrs, Trainer};
-use crate::{Config, lr_schedules};
+use crate::{Config, lr_schedules, validation};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use data::{Dataset, Store};
@@ -152,6 +152,7 @@ pub fn train_from(
 ) -> Result<Trained> {
     let needs = base.needs();
     let plan = plan(config, dataset, needs)?;
+    let (trained, held) = validation::split(config, dataset);
     plan.warnings.iter().for_each(|w| hooks.note(w));
     ensure!(plan.problems.is_empty(), "cannot train: {}", plan.problems.join("; "));
     let fingerprint = fingerprint(config, base, dataset)?;
@@ -163,9 +164,10 @@ pub fn train_from(
         resumed_from: None,
         saved: None,
         stale: Vec::new(),
-        batches: Batches::new(config, dataset, needs)?,
+        batches: Batches::new(config, &trained, needs)?,
         plan,
-        dataset,
+        dataset: &trained,
+        held: &held,
         base,
     };
     run.resume(&mut trainer, hooks)?;
@@ -180,6 +182,8 @@ struct Run<'a> {
     place: &'a Place<'a>,
     base: &'a Base,
     dataset: &'a Dataset,
+    /// What is held back for validation.
+    held: &'a Dataset,
     batches: Batches,
     plan: Plan,
     at: Position,
@@ -243,7 +247,14 @@ impl<'a> Run<'a> {
         let mut log = Log::open(&self.place.out_dir.join(LOG_FILE), self.at.step)?;
         let mut smooth = Smooth { sum: self.at.smooth, steps: self.at.step };
         if self.at.step < total {
-            let mut feed = self.feed(trainer, hooks)?;
+            let mut feed = self.feed(self.dataset, &self.batches, trainer, hooks)?;
+            let mut held = match self.held.items.is_empty() {
+                true => None,
+                false => {
+                    let batches = Batches::new(self.config, self.held, self.base.needs())?;
+                    Some(self.feed(self.held, &batches, trainer, hooks)?)
+                }
+            };
             feed.cut_captions()?.iter().for_each(|note| hooks.note(note));
             if self.at.step == 0 {
                 let first = self.batches.step(0);
@@ -269,8 +280,15 @@ impl<'a> Run<'a> {
                     Wish::Go | Wish::Finish => {}
                 }
                 let factor = schedule.at(&curve, self.at.step);
-                let line = self.one(trainer, &mut feed, factor, &mut smooth)?;
+                let mut line = self.one(trainer, &mut feed, factor, &mut smooth)?;
                 self.at.smooth = smooth.sum;
+                let every = self.config.validation.validation_every;
+                if let Some(held) = &mut held
+                    && (self.at.step.is_multiple_of(every) || self.at.step == total)
+                {
+                    let look = |t: &mut Trainer| validation::validate(t, self.config, held, &mut feed);
+                    line.validated = Some(trainer.with_evaluated(look)?);
+                }
                 hooks.step(&line, total);
                 let epoch = line.epoch;
                 log.add(line)?;
@@ -354,6 +372,17 @@ impl<'a> Run<'a> {
             network: c.learning_rate() * factor,
         };
         let grad_norm = trainer.update(&lrs)?;
+        let lost = trainer.lost();
+        if !lost.is_empty() {
+            bail!(
+                "step {}: {} tensors are not finite numbers after the update, the first is `{}`; images: {}; {}",
+                step + 1,
+                lost.len(),
+                lost[0],
+                self.images(&slices).join(", "),
+                self.advice()
+            );
+        }
         self.at.step = step + 1;
         Ok(LogLine {
             step: step + 1,
@@ -365,6 +394,7 @@ impl<'a> Run<'a> {
             grad_norm,
             seconds: start.elapsed().as_secs_f64(),
             images: self.images(&slices),
+            validated: None,
         })
     }
 
@@ -382,7 +412,13 @@ impl<'a> Run<'a> {
     }
 
     /// Encodes what is missing, and makes the feed of batches.
-    fn feed(&self, trainer: &Trainer, hooks: &mut dyn Hooks) -> Result<Feed<'a>> {
+    fn feed(
+        &self,
+        dataset: &'a Dataset,
+        batches: &Batches,
+        trainer: &Trainer,
+        hooks: &mut dyn Hooks,
+    ) -> Result<Feed<'a>> {
         let device = trainer.device();
         let encoder = Encoder {
             vae: &self.base.vae,
@@ -392,7 +428,7 @@ impl<'a> Run<'a> {
             store: self.place.cache,
             masked: self.config.loss.masked_loss,
         };
-        let latents = encoder.all(self.config, self.dataset, &self.batches, &mut |done, total| {
+        let latents = encoder.all(self.config, dataset, batches, &mut |done, total| {
             hooks.caching(done, total);
             if hooks.cancelled() { bail!(Cancelled { step: self.at.step }) } else { Ok(()) }
         })?;
@@ -409,7 +445,7 @@ impl<'a> Run<'a> {
         let c = &self.config.captions;
         let trained = if self.config.network.train_text_encoder { trained_texts(&self.base.text) } else { vec![] };
         let mut prompts = Prompts::new(&self.base.text, trained, c, &device);
-        let captions = Captions::new(&Own::new(self.config, self.dataset)?, self.dataset, self.plan.total_steps);
+        let captions = Captions::new(&Own::new(self.config, dataset)?, dataset, self.plan.total_steps);
         // Prompts that are drawn anew in each step would only fill the disk.
         if let Some(store) = self.place.cache
             && captions.come_back()
@@ -418,10 +454,10 @@ impl<'a> Run<'a> {
         }
         Ok(Feed {
             config: self.config,
-            dataset: self.dataset,
+            dataset,
             latents,
             prompts,
-            batches: self.batches.clone(),
+            batches: batches.clone(),
             captions,
             prediction: trainer.objective.prediction,
             path,

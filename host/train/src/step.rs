@@ -206,6 +206,17 @@ impl Trainer {
         Ok(())
     }
 
+    /// The losses of a batch, nothing left out by chance.
+    pub fn evaluate(&mut self, batch: &Batch) -> Result<Losses> {
+        Ok(self.forward(batch)?.1)
+    }
+
+    /// Names of trained tensors that are not finite numbers any more.
+    pub fn lost(&self) -> Vec<&str> {
+        let params = self.trained.params.iter();
+        params.filter(|p| p.values.iter().any(|v| !v.is_finite())).map(|p| p.name.as_str()).collect()
+    }
+
     /// Gradients so far, in the order of the trained tensors.
     pub fn gradients(&self) -> &[Vec<f32>] {
         &self.grads

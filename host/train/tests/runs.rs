@@ -305,3 +305,28 @@ fn a_run_pauses_ends_early_and_goes_on_further() {
         assert!(error.contains("step 4") && error.contains("`steps`"), "{error}");
     });
 }
+
+#[test]
+fn pictures_that_are_held_back_are_looked_at_and_never_trained() {
+    with_large_stack(|| {
+        let (dir, base) = (tempfile::tempdir().unwrap(), base());
+        let set = pictures(dir.path());
+        let changes = json!({"validation_share": 0.2, "validation_every": 3, "validation_times": 2, "steps": 7});
+        let config = config().with(changes).unwrap();
+        let trained = run(dir.path(), &config, &base, &set, &mut Quiet).unwrap();
+        assert_eq!((trained.facts.plan.images, trained.facts.plan.held_back), (4, 1));
+        let seen: std::collections::BTreeSet<&String> = trained.log.iter().flat_map(|l| &l.images).collect();
+        assert_eq!(seen.len(), 4);
+        let looks: Vec<u64> = trained.log.iter().filter(|l| l.validated.is_some()).map(|l| l.step).collect();
+        assert_eq!(looks, [3, 6, 7]);
+        for line in &trained.log {
+            assert!(line.validated.is_none_or(|v| v.held_back > 0.0 && v.trained > 0.0), "{line:?}");
+        }
+        // Looking changes nothing: with other times to look at, the same network comes out.
+        let (other, dir) = (config.with(json!({"validation_times": 1})).unwrap(), tempfile::tempdir().unwrap());
+        let again = run(dir.path(), &other, &base, &set, &mut Quiet).unwrap();
+        let losses = |t: &Trained| t.log.iter().map(|l| l.loss).collect::<Vec<_>>();
+        assert_eq!(losses(&trained), losses(&again));
+        assert_ne!(trained.log[2].validated, again.log[2].validated);
+    });
+}

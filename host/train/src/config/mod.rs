@@ -15,6 +15,7 @@ mod optimizer;
 mod run;
 mod saving;
 mod section;
+mod validation;
 
 pub use captions::CaptionOptions;
 pub use images::{ImageOptions, Resolution};
@@ -28,6 +29,7 @@ pub use optimizer::{OptimizerOptions, Rates};
 pub use run::RunOptions;
 pub use saving::SavingOptions;
 pub(crate) use section::{Problems, Section};
+pub use validation::ValidationOptions;
 
 use crate::lr_schedules::Curve;
 use crate::optimizers;
@@ -45,6 +47,7 @@ section::sections! {
         images: ImageOptions,
         captions: CaptionOptions,
         saving: SavingOptions,
+        validation: ValidationOptions,
         memory: MemoryOptions,
     }
 }

@@ -6,9 +6,9 @@ mod verdicts;
 pub(crate) use captions::keep_tokens;
 pub use verdicts::Variety;
 
-use crate::Config;
 use crate::batches::Batches;
 use crate::own::Own;
+use crate::{Config, validation};
 use anyhow::Result;
 use data::{Dataset, Item};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ impl Default for Needs {
 pub struct Plan {
     /// Different images.
     pub images: usize,
+    /// Images that are held back for validation.
+    #[serde(default)]
+    pub held_back: usize,
     /// Images of an epoch, with their repeats.
     pub images_per_epoch: usize,
     pub buckets: Vec<PlannedBucket>,
@@ -81,6 +84,8 @@ pub struct PlannedBucket {
 /// What a run with this configuration will do with this data set.
 pub fn plan(config: &Config, dataset: &Dataset, needs: Needs) -> Result<Plan> {
     config.check()?;
+    let (dataset, held) = validation::split(config, dataset);
+    let dataset = &dataset;
     let own = Own::new(config, dataset)?;
     let batches = Batches::new(config, dataset, needs)?;
     let mut problems = Vec::new();
@@ -105,6 +110,7 @@ pub fn plan(config: &Config, dataset: &Dataset, needs: Needs) -> Result<Plan> {
     let keep = keep_tokens(&own, dataset);
     Ok(Plan {
         images: dataset.items.len(),
+        held_back: held.items.len(),
         images_per_epoch,
         reg_per_epoch,
         buckets,
