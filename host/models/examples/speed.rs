@@ -22,13 +22,20 @@ impl Adapter for Lora {
 /// A training step of a full-size network: forward, backward.
 fn train(mut args: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let name = args.next().unwrap_or_default();
-    let family = models::FAMILIES.iter().find(|f| f.name == name).ok_or_else(|| anyhow::anyhow!("no family `{name}`"))?;
+    let family =
+        models::FAMILIES.iter().find(|f| f.name == name).ok_or_else(|| anyhow::anyhow!("no family `{name}`"))?;
     let side: usize = args.next().map_or(Ok(32), |s| s.parse())?;
     let batch: usize = args.next().map_or(Ok(1), |s| s.parse())?;
     let budget = args.next().map_or(Ok(usize::MAX), |gb| gb.parse::<f64>().map(|gb| (gb * 1e9) as usize))?;
     let how: Vec<String> = args.collect();
     let is = |name: &str| how.iter().any(|h| h == name);
-    let width = if is("bf16") { models::Width::Sixteen } else if is("fp8") { models::Width::Eight } else { Default::default() };
+    let width = if is("bf16") {
+        models::Width::Sixteen
+    } else if is("fp8") {
+        models::Width::Eight
+    } else {
+        Default::default()
+    };
     let network = family.random_network(1, &models::Memory::new(budget).keeping(width))?;
     let network = network.with_adapters(&adapters(network.targets(), 16)?)?.with_checkpointing(is("checkpointing"));
     let x = Tensor::randn(0f32, 1.0, (batch, network.takes().channels, side, side), &Device::Cpu)?;
@@ -36,7 +43,11 @@ fn train(mut args: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let what = format!("{name}, latents {side}, batch {batch} {}", how.join(" "));
     let activations = models::Footprint::peak(&network.footprint(&x, &t, &cond)?, is("checkpointing"));
     let weights = network.weight_bytes().min(budget);
-    println!("predicted peak memory {:.2} GB, {:.2} GB of it weights", (weights + activations) as f64 / 1e9, weights as f64 / 1e9);
+    println!(
+        "predicted peak memory {:.2} GB, {:.2} GB of it weights",
+        (weights + activations) as f64 / 1e9,
+        weights as f64 / 1e9
+    );
     time(&format!("forward, {what}"), 1, || Ok(network.forward(&x, &t, &cond)?.detach()))?;
     time(&format!("train step, {what}"), 1, || {
         Ok(models::backward(&network.forward(&x, &t, &cond)?.sqr()?.mean_all()?)?)

@@ -73,7 +73,8 @@ fn gradients(network: &Network, vars: &[(String, Var)], tracked: bool) -> Vec<(S
     let takes = network.takes().clone();
     let side = 4 * takes.multiple;
     let given = |shape: &[usize], seed| Var::from_tensor(&random(shape, seed, 1.0)).unwrap();
-    let (x, context) = (given(&[2, takes.channels, side, side + takes.multiple], 90), given(&[2, 5, takes.context], 91));
+    let (x, context) =
+        (given(&[2, takes.channels, side, side + takes.multiple], 90), given(&[2, 5, takes.context], 91));
     let pooled = takes.pooled.map(|d| given(&[2, d], 92));
     let tensor = |var: &Var| if tracked { var.as_tensor().clone() } else { var.as_tensor().detach() };
     let cond = Cond {

@@ -167,7 +167,10 @@ impl DryRun {
         let memory = &config.memory;
         let mut steps = Vec::new();
         if config.network.train_text_encoder && config.network.train_unet {
-            steps.push(("train the network alone, on text states that are made once", json!({"train_text_encoder": false})));
+            steps.push((
+                "train the network alone, on text states that are made once",
+                json!({"train_text_encoder": false}),
+            ));
         }
         if !memory.gradient_checkpointing {
             steps.push(("gradient checkpointing", json!({"gradient_checkpointing": true})));

@@ -58,7 +58,7 @@ impl Pictures<'_> {
         let (mut notes, mut files) = (Vec::new(), Vec::new());
         let all = self.folder.as_deref().map(files_of).transpose()?.unwrap_or_default();
         let captions: Vec<(PathBuf, Option<String>)> = match &self.metadata {
-            Some(path) => self.from_metadata(path, base, &all, &mut files)?,
+            Some(path) => self.captions_of_json(path, base, &all, &mut files)?,
             None => self.beside(&all, &mut notes, &mut files)?,
         };
         let captions = self.complete(captions, &mut notes)?;
@@ -128,7 +128,7 @@ impl Pictures<'_> {
     }
 
     /// Captions of a JSON file: `{"picture": {"caption": "…", "tags": "…"}}`, as sd-scripts' `FineTuningDataset`.
-    fn from_metadata(
+    fn captions_of_json(
         &self,
         path: &Path,
         base: &Path,

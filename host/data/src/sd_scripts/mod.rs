@@ -158,7 +158,7 @@ fn check(keys: &Map<String, Value>, place: &str, may: impl Fn(Level) -> bool, fa
         } else if let Err(e) = key.takes.check(value) {
             faults.push(format!("{place}: `{name}`: {e}"));
         } else if let To::Refused(off, instead) = key.to
-            && value.to_string() != off
+            && !off.eq(&value.to_string())
             && value.as_f64().map(|v| format!("{v:?}")).as_deref() != Some(off)
         {
             faults.push(format!("{place}: `{name}` = {value} cannot be done here: {instead}"));

@@ -160,7 +160,7 @@ fn masks_and_metadata_files_are_read() {
     assert_eq!(item.mask.as_ref().unwrap().digest, item.digest);
     assert_eq!(import.options["masked_loss"], json!(true));
     let plain = Dataset { items: vec![Item { mask: None, ..item.clone() }], notes: vec![] };
-    assert_eq!(with_masks(&plain, &dir.path().join("masks"), true).unwrap().items, [item.clone()]);
+    assert_eq!(with_masks(&plain, &dir.path().join("masks"), true).unwrap().items, std::slice::from_ref(item));
     assert!(with_masks(&plain, dir.path(), true).unwrap_err().to_string().contains("no picture has a mask"));
     std::fs::remove_file(dir.path().join("masks/1.png")).unwrap();
     let e = format!("{:#}", read(&dir.path().join("set.toml"), Missing::Error).unwrap_err());

@@ -194,20 +194,13 @@ impl Flux {
             pass.modulated(&img, &m[1], &m[0])
         })?;
         observe("final_layer.norm", &img)?;
-        let y = tape.single(&[&img], move |of| {
-            position::unpack(&parts.layers.run(parts.net.final_linear, &of[0])?, h, w)
-        })?;
+        let y =
+            tape.single(&[&img], move |of| position::unpack(&parts.layers.run(parts.net.final_linear, &of[0])?, h, w))?;
         tape.finish(y)
     }
 
     /// Time, guidance and pooled text in one, (b, hidden).
-    fn vector(
-        &self,
-        sigma: &Tensor,
-        pooled: Option<&Tensor>,
-        guidance: Option<&Tensor>,
-        b: usize,
-    ) -> Result<Tensor> {
+    fn vector(&self, sigma: &Tensor, pooled: Option<&Tensor>, guidance: Option<&Tensor>, b: usize) -> Result<Tensor> {
         let (net, device) = (&*self.net, sigma.device());
         let mut vector = self.embed(&net.time_in, &waves(sigma, b, "sigmas")?)?;
         if let Some(embedder) = &net.guidance_in {

@@ -108,8 +108,7 @@ impl Geometry {
         let zeros = vec![0.0; self.inp];
         let mut out = vec![0.0; self.b * self.oh * self.ow * self.out];
         let kept = layer.kept()?;
-        let stretches: Vec<_> =
-            (0..taps).map(|t| Stretch { len: self.inp, right: kept.right(t * self.inp) }).collect();
+        let stretches: Vec<_> = (0..taps).map(|t| Stretch { len: self.inp, right: kept.right(t * self.inp) }).collect();
         let m = self.b * self.oh * self.ow;
         let product =
             Product { m, n: self.out, stretches: &stretches, alpha: 1.0, bias: layer.bias(), accumulate: false };

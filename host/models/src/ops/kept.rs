@@ -225,7 +225,14 @@ impl Panels for Flipped<'_> {
                     self.0.widen(line, from, wide, &mut block[..rows * wide]);
                     for part in (0..wide).step_by(LANES) {
                         let count = (height - from - part).min(LANES);
-                        turn(&block[part..rows * wide], wide, rows, &mut out[(from + part) * lanes + column..], lanes, count);
+                        turn(
+                            &block[part..rows * wide],
+                            wide,
+                            rows,
+                            &mut out[(from + part) * lanes + column..],
+                            lanes,
+                            count,
+                        );
                     }
                 }
             }

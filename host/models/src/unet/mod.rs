@@ -256,8 +256,7 @@ impl UNet {
     /// (b, 4·c) from pooled text (b, d) and the picture's sizes (b, 6), for networks that take them.
     fn added_embedding(&self, pooled: Option<&Tensor>, size: Option<&Tensor>) -> Result<Option<Tensor>> {
         let (net, layers) = (&*self.net, &self.layers);
-        let (Some(addition), Some(ids), Some(pooled), Some(size)) =
-            (net.config.addition, net.addition, pooled, size)
+        let (Some(addition), Some(ids), Some(pooled), Some(size)) = (net.config.addition, net.addition, pooled, size)
         else {
             return Ok(None);
         };

@@ -174,9 +174,30 @@ impl HtmlReport {
             marks: &marks,
             scientific: true,
         });
+        let looks: Vec<(f64, train::Validated)> =
+            log.iter().filter_map(|l| Some((l.step as f64, l.validated?))).collect();
+        let (mut gap, mut words) = (String::new(), String::new());
+        if !looks.is_empty() {
+            let of = |class, name: &str, value: fn(&train::Validated) -> f64| plot::Line {
+                class,
+                name: name.to_owned(),
+                points: looks.iter().map(|(step, look)| (*step, value(look))).collect(),
+            };
+            gap = plot::svg(&plot::Plot {
+                label: "validation loss by step",
+                height: 200.0,
+                lines: vec![of("raw", "trained", |v| v.trained), of("main", "held back", |v| v.held_back)],
+                marks: &marks,
+                scientific: false,
+            });
+            words = " The loss of pictures that were held back, and of as many that were trained, is at the same \
+                     timesteps with the same noise: where the first rises while the second falls, pictures are learned \
+                     by heart."
+                .into();
+        }
         format!(
-            "<div class=\"card\">{loss}{rate}</div><p class=\"soft\">Dashed lines are saved checkpoints{}. The smooth line \
-             is a running mean in which each step counts 2 % less than the next.</p>",
+            "<div class=\"card\">{loss}{gap}{rate}</div><p class=\"soft\">Dashed lines are saved checkpoints{}. The smooth line \
+             is a running mean in which each step counts 2 % less than the next.{words}</p>",
             if chosen.is_some() { ", the solid one is the chosen one" } else { "" }
         )
     }

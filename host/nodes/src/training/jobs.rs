@@ -88,10 +88,6 @@ impl Folder {
         self.dir.join(FILES)
     }
 
-    pub(super) fn id(&self) -> String {
-        id(&self.dir)
-    }
-
     /// The order in force.
     pub(super) fn wish(&self) -> Wish {
         let text = std::fs::read_to_string(self.dir.join(CONTROL)).unwrap_or_default();
@@ -195,7 +191,7 @@ mod tests {
         let folder = Folder::take(&ctx, "ohwx").unwrap();
         assert!(Folder::take(&ctx, "ohwx").is_err(), "one training ran twice");
         let job = find_training(&store, "ohwx").unwrap();
-        assert!(job.running && job.id == folder.id(), "{job:?}");
+        assert!(job.running && job.id == id(&folder.dir), "{job:?}");
         assert_eq!(folder.wish(), Wish::Go);
         for row in ORDERS {
             order(&job, row).unwrap();

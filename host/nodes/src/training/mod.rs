@@ -8,6 +8,7 @@ mod options;
 mod save_checkpoints;
 mod settings;
 mod train_lora;
+mod train_preset;
 mod training_plan;
 
 use crate::Make;
@@ -18,6 +19,7 @@ pub(crate) const NODES: &[Make] = &[
     node::<train_lora::TrainLora>,
     node::<load_training_state::LoadTrainingState>,
     node::<save_checkpoints::SaveCheckpoints>,
+    node::<train_preset::TrainPreset>,
 ];
 pub(crate) const OPTIONS: &[Make] = options::NODES;
 pub(crate) const COMFYUI: &[Make] = comfyui::NODES;

@@ -1,8 +1,8 @@
 //! Attention some queries at a time, so that not all scores are held at once; the backward pass makes them again.
 
 use super::super::attention::Mask;
-use super::check;
 use super::super::given::given3;
+use super::check;
 use candle_core::{D, Device, Result, Tensor};
 
 /// Most scores held at once: 256 MiB.

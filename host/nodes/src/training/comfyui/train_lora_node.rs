@@ -64,8 +64,11 @@ pub(crate) struct TrainLoraNode {
     existing_lora: String,
 }
 
+/// ComfyUI's name, the trainer's row, settings.
+type Named = (&'static str, &'static str, fn() -> Json);
+
 /// ComfyUI's names: the trainer's row, and torch's settings where they differ from it.
-const OPTIMIZERS: &[(&str, &str, fn() -> Json)] = &[
+const OPTIMIZERS: &[Named] = &[
     ("AdamW", "adamw", || json!({"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01})),
     ("Adam", "adamw", || json!({"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0})),
     ("SGD", "sgd", || json!({"momentum": 0.0, "weight_decay": 0.0})),

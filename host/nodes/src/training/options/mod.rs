@@ -12,10 +12,10 @@ mod noise;
 mod optimizer;
 mod save;
 mod schedule;
+mod validation;
 
 use crate::Make;
 use anyhow::{Context as _, Result};
-use group::Group;
 use key::Key;
 pub(super) use schedule::schedules;
 use serde_json::{Map, Value as Json};
@@ -31,11 +31,12 @@ pub(super) const NODES: &[Make] = &[
     || group::node(&captions::CAPTIONS),
     || group::node(&save::SAVE),
     || group::node(&memory::MEMORY),
+    || group::node(&validation::VALIDATION),
 ];
 
 /// All groups, for tests.
 #[cfg(test)]
-const GROUPS: &[&Group] = &[
+const GROUPS: &[&group::Group] = &[
     &optimizer::OPTIMIZER,
     &schedule::SCHEDULE,
     &network::NETWORK,
@@ -45,6 +46,7 @@ const GROUPS: &[&Group] = &[
     &captions::CAPTIONS,
     &save::SAVE,
     &memory::MEMORY,
+    &validation::VALIDATION,
 ];
 
 /// The trainer's settings with their defaults.
@@ -93,6 +95,17 @@ mod tests {
                 assert!(other.is_none(), "`{}` is in {} and {}", key.name, other.unwrap_or_default(), group.id);
             }
         }
+    }
+
+    /// What `TrainLora` asks for itself, and a switch for experts.
+    const ELSEWHERE: &[&str] = &["output_name", "seed", "steps", "epochs", "batch_size", "prediction"];
+
+    #[test]
+    fn every_setting_of_the_trainer_has_a_place() {
+        let grouped = |key: &str| GROUPS.iter().any(|group| group.keys.iter().any(|k| k.name == key));
+        let missing: Vec<String> =
+            defaults().keys().filter(|k| !grouped(k) && !ELSEWHERE.contains(&k.as_str())).cloned().collect();
+        assert!(missing.is_empty(), "no node has {missing:?}");
     }
 
     fn options(class: &str, inputs: Vec<(&str, spec::Value)>) -> Result<Arc<TrainOptions>> {

@@ -1,6 +1,8 @@
 //! Whole runs on the tiny model: they resume exactly, and say what keeps them from starting.
 #![allow(clippy::unwrap_used)]
 
+mod kills;
+
 use candle_core::{DType, Device};
 use data::{Codec, Dataset, Image, Item, PixelFormat};
 use serde_json::json;
