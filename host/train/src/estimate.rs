@@ -187,7 +187,7 @@ impl DryRun {
         }
         let edge = f64::from(pixels.0) * f64::from(pixels.1);
         let smaller = (edge.sqrt() * SMALLER / 64.0).round().max(1.0) * 64.0;
-        steps.push(("smaller pictures", json!({"resolution": smaller as u32})));
+        steps.push(("smaller pictures", json!({"resolution": smaller as u32, "resolutions": []})));
         steps
     }
 
