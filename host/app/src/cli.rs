@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Check a workflow without running it
     Check(Check),
+    /// Print a workflow that the editor saved in API format
+    Convert(Convert),
     /// List the nodes, or show one
     Nodes(Nodes),
     /// List, explain and approve plugins
@@ -53,7 +55,7 @@ pub(crate) enum Command {
 /// The workflow and the changes to it.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// Workflow in ComfyUI's API format; `-` reads it from stdin
+    /// Workflow in ComfyUI's API format, or as its editor saves it; `-` reads it from stdin
     pub(crate) workflow: PathBuf,
 
     /// Change an input: NODE is an id, or a title or class that only one node has; VALUE is JSON, else text.
@@ -115,6 +117,16 @@ pub(crate) struct Check {
     /// Print the result as ComfyUI's JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// Workflow as the editor saves it; `-` reads it from stdin
+    pub(crate) workflow: PathBuf,
+
+    /// What `/object_info` of another server answered, to convert workflows with nodes that are not known here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) object_info: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

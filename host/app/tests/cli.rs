@@ -78,8 +78,8 @@ fn wrong_usage_exits_with_2() {
     bench.run(&["run", "absent.json"]).expect(2, &["absent.json: cannot be read"]);
     bench.write("w.json", "{ oops");
     bench.run(&["run", "w.json"]).expect(2, &["w.json: this is not JSON", "line 1 column 3"]);
-    bench.write("w.json", r#"{"nodes": [], "links": [], "version": 0.4}"#);
-    bench.run(&["check", "w.json"]).expect(2, &["Export (API)"]);
+    bench.write("w.json", r#"{"nodes": [{"id": 5, "type": "SaveImag", "mode": 0}], "links": [], "version": 0.4}"#);
+    bench.run(&["check", "w.json"]).expect(2, &["node 5 (SaveImag)", "did you mean `SaveImage`", "--object-info"]);
     bench.workflow(&json!({"1": {"class_type": "SaveImage", "inputs": {}}}));
     bench.run(&["run", "w.json", "--set", "7.x=1"]).expect(2, &["--set 7.x=1: no node has the id, title or class `7`"]);
 }
@@ -175,6 +175,55 @@ fn a_run_writes_files_and_the_next_process_reuses_them() {
     bench.run(&["run", "w.json", "--out", "made"]).expect(0, &["made/small"]);
     assert!(file.is_file(), "the lost file is back");
     bench.run(&["run", "w.json", "--out", "made", "--set", "2.width=16"]).expect(0, &["small_00002"]);
+}
+
+/// What the editor saves for the same: positions instead of names, and a note.
+fn picture_in_the_editor() -> Value {
+    json!({
+        "nodes": [
+            {"id": 1, "type": "LoadImage", "mode": 0, "outputs": [{"name": "IMAGE", "type": "IMAGE"}], "widgets_values": ["in.png", "image"]},
+            {"id": 2, "type": "ImageScale", "mode": 0, "title": "Smaller",
+             "inputs": [{"name": "image", "type": "IMAGE", "link": 7}], "outputs": [{"name": "IMAGE", "type": "IMAGE"}],
+             "widgets_values": ["area", 32, 32, "disabled"]},
+            {"id": 3, "type": "SaveImage", "mode": 0, "inputs": [{"name": "images", "type": "IMAGE", "link": 8}], "widgets_values": ["small"]},
+            {"id": 4, "type": "Note", "mode": 0, "widgets_values": ["a note"]},
+        ],
+        "links": [[7, 1, 0, 2, 0, "IMAGE"], [8, 2, 0, 3, 0, "IMAGE"]],
+        "version": 0.4,
+    })
+}
+
+#[test]
+fn workflows_of_the_editor_are_converted_checked_and_run() {
+    let bench = Bench::new();
+    picture_workflow(&bench, 32);
+    bench.workflow(&picture_in_the_editor());
+    let seen = bench.run(&["convert", "w.json"]);
+    let api: Value = serde_json::from_str(&seen.out).unwrap();
+    assert_eq!(api["2"]["inputs"]["width"], 32, "{}", seen.err);
+    assert_eq!(api["2"]["_meta"]["title"], "Smaller");
+    assert!(api.get("4").is_none());
+    bench.run(&["check", "w.json", "--set", "Smaller.width=16"]).expect(0, &["3 nodes, 1 outputs: nothing wrong"]);
+    bench.run(&["run", "w.json", "--out", "made"]).expect(0, &["3 ran", "made/small"]);
+    bench.write("api.json", &seen.out);
+    bench.run(&["run", "api.json", "--out", "made"]).expect(0, &["0 nodes to run, 1 from the cache"]);
+    let again = bench.run(&["convert", "api.json"]);
+    assert_eq!(serde_json::from_str::<Value>(&again.out).unwrap()["2"]["inputs"], api["2"]["inputs"]);
+}
+
+#[test]
+fn nodes_that_are_not_known_here_are_converted_by_another_servers_descriptions() {
+    let bench = Bench::new();
+    bench.workflow(&json!({"nodes": [{"id": 5, "type": "Foo", "widgets_values": [3]}], "links": []}));
+    bench.run(&["convert", "w.json"]).expect(2, &["w.json: node 5 (Foo): there is no node `Foo`", "--object-info"]);
+    bench.write("info.json", r#"{"Foo": {"input": {"required": {"count": ["INT", {}]}}, "display_name": "Foo!"}}"#);
+    let seen = bench.run(&["convert", "--object-info", "info.json", "w.json"]);
+    let api: Value = serde_json::from_str(&seen.out).unwrap();
+    assert_eq!(api, json!({"5": {"inputs": {"count": 3}, "class_type": "Foo", "_meta": {"title": "Foo!"}}}));
+    bench.write("info.json", "[]");
+    bench
+        .run(&["convert", "--object-info", "info.json", "w.json"])
+        .expect(2, &["info.json: expected the answer of /object_info"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod constants;
 mod plan;
 mod problem;
 mod suggest;
+pub mod ui;
 mod validate;
 mod workflow;
 

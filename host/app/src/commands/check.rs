@@ -9,8 +9,8 @@ use serde_json::json;
 use std::path::Path;
 
 pub(crate) fn check(args: &Check, config: Option<&Path>) -> Result<Exit, Fail> {
-    let workflow = args.source.read()?;
     let host = Host::open(config, args.source.file(), false)?;
+    let workflow = args.source.read(&host.registry)?;
     match graph::validate(&workflow, &host.registry) {
         Ok(plan) => {
             if args.json {

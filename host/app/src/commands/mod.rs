@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod check;
+mod convert;
 mod models;
 mod nodes;
 mod plugins;
@@ -22,6 +23,7 @@ pub(crate) fn dispatch(cli: &Cli, device: Device) -> Result<Exit, Fail> {
     match &cli.command {
         Command::Run(args) => run::run(args, config, device, cli.verbose > 0),
         Command::Check(args) => check::check(args, config),
+        Command::Convert(args) => convert::convert(args, config),
         Command::Nodes(args) => nodes::nodes(args, config),
         Command::Plugins { command } => plugins::plugins(command, config),
         Command::Models { command: Models::List { json } } => models::list(*json, config),
@@ -46,20 +48,34 @@ impl Source {
         crate::config::clean(&folder.unwrap_or_else(|| current.to_owned()))
     }
 
-    fn read(&self) -> Result<Workflow, Fail> {
-        let name = self.file().map_or_else(|| "stdin".to_owned(), |f| f.display().to_string());
-        let mut text = String::new();
-        let read = match self.file() {
-            Some(file) => std::fs::read_to_string(file).map(|t| text = t),
-            None => std::io::stdin().read_to_string(&mut text).map(drop),
-        };
-        read.with_context(|| format!("{name}: cannot be read")).map_err(invalid)?;
-        let mut workflow = Workflow::parse(&text).with_context(|| name).map_err(invalid)?;
+    /// The workflow, in API format or as the editor saves it, which `nodes` are needed to understand.
+    fn read(&self, nodes: &dyn graph::Catalog) -> Result<Workflow, Fail> {
+        let (name, mut json) = read_json(self.file())?;
+        if graph::ui::is_ui(&json) {
+            json = graph::ui::to_api(&json, &graph::ui::FromCatalog(nodes))
+                .with_context(|| name.clone())
+                .map_err(invalid)?;
+        }
+        let mut workflow = Workflow::from_json(json).with_context(|| name).map_err(invalid)?;
         for change in &self.set {
             workflow.set(change).map_err(invalid)?;
         }
         Ok(workflow)
     }
+}
+
+/// The JSON in a file, or in stdin, with the name to use in messages.
+fn read_json(file: Option<&Path>) -> Result<(String, serde_json::Value), Fail> {
+    let name = file.map_or_else(|| "stdin".to_owned(), |f| f.display().to_string());
+    let mut text = String::new();
+    let read = match file {
+        Some(file) => std::fs::read_to_string(file).map(|t| text = t),
+        None => std::io::stdin().read_to_string(&mut text).map(drop),
+    };
+    read.with_context(|| format!("{name}: cannot be read")).map_err(invalid)?;
+    let json = serde_json::from_str(&text).map_err(|e| graph::ParseError::Json(e.to_string()));
+    let json = json.with_context(|| name.clone()).map_err(invalid)?;
+    Ok((name, json))
 }
 
 /// Says every problem on stderr.

@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(crate) fn run(args: &Run, config: Option<&Path>, device: Device, verbose: bool) -> Result<Exit, Fail> {
-    let workflow = args.source.read()?;
     let mut host = Host::open(config, args.source.file(), args.prefer_native)?;
+    let workflow = args.source.read(&host.registry)?;
     if let Some(amount) = &args.memory {
         host.set_memory(crate::memory::parse(amount).context("--memory").map_err(invalid)?);
     }

@@ -10,7 +10,6 @@ mod memory;
 mod network;
 mod noise;
 mod optimizer;
-mod samples;
 mod save;
 mod schedule;
 mod validation;
@@ -33,7 +32,6 @@ pub(super) const NODES: &[Make] = &[
     || group::node(&save::SAVE),
     || group::node(&memory::MEMORY),
     || group::node(&validation::VALIDATION),
-    || group::node(&samples::SAMPLES),
 ];
 
 /// All groups, for tests.
@@ -49,7 +47,6 @@ const GROUPS: &[&group::Group] = &[
     &save::SAVE,
     &memory::MEMORY,
     &validation::VALIDATION,
-    &samples::SAMPLES,
 ];
 
 /// The trainer's settings with their defaults.

@@ -1,0 +1,61 @@
+//! Values of widgets.
+
+use super::*;
+
+fn inputs(class_type: &str, inputs: &[(&str, &str, u64)], values: Value) -> Value {
+    api(workflow(vec![node(1, class_type, inputs, &[], values)], &[]))["1"]["inputs"].clone()
+}
+
+#[test]
+fn positions_become_names_and_controls_are_left_out() {
+    let found = inputs("Sample", &[("model", "MODEL", 0)], json!([18446744073709551615u64, "randomize", 30, 7.5]));
+    assert_eq!(found, json!({ "seed": 18446744073709551615u64, "steps": 30, "cfg": 7.5 }));
+}
+
+#[test]
+fn short_absent_and_null_values_are_filled_with_defaults() {
+    assert_eq!(inputs("Sample", &[], json!([5, "fixed"])), json!({ "seed": 5, "steps": 20, "cfg": 8.0 }));
+    assert_eq!(inputs("Sample", &[], Value::Null), json!({ "seed": 0, "steps": 20, "cfg": 8.0 }));
+    assert_eq!(inputs("Checkpoint", &[], json!([])), json!({ "name": "sd15" }));
+}
+
+#[test]
+fn values_by_name_are_taken_by_name() {
+    let saved = json!({ "seed": 3, "videopreview": { "hidden": true }, "crf": 19 });
+    assert_eq!(inputs("Sample", &[], saved), json!({ "seed": 3, "crf": 19, "steps": 20, "cfg": 8.0 }));
+}
+
+#[test]
+fn arrays_are_wrapped() {
+    let found = inputs("Points", &[], json!([[[1, 2], [3, 4]], 2]));
+    assert_eq!(found, json!({ "points": { "__value__": [[1, 2], [3, 4]] }, "count": 2 }));
+    assert_eq!(inputs("Points", &[], json!([["7", 0], 2]))["points"], json!({ "__value__": ["7", 0] }));
+}
+
+#[test]
+fn upload_buttons_have_a_place_before_the_optional_inputs() {
+    assert_eq!(inputs("Load", &[], json!(["b.png", "image"])), json!({ "image": "b.png", "more": 0 }));
+    assert_eq!(inputs("Load", &[], json!(["b.png", "image", 4])), json!({ "image": "b.png", "more": 4 }));
+}
+
+#[test]
+fn a_widget_that_became_an_input_keeps_its_place_and_the_link_wins() {
+    let sampler = node(1, "Sample", &[("steps", "INT*", 9)], &[], json!([5, "fixed", 30, 7.5]));
+    let source = node(2, "Points", &[], &["INT"], json!(["", 1]));
+    let api = api(workflow(vec![sampler, source], &[(9, 2, 0, 1, 0)]));
+    assert_eq!(api["1"]["inputs"], json!({ "seed": 5, "steps": ["2", 0], "cfg": 7.5 }));
+}
+
+#[test]
+fn a_choice_with_inputs_of_its_own_names_them_with_a_dot() {
+    let found = inputs("Resize", &[("input", "IMAGE", 0)], json!(["size", 640, 480, true]));
+    assert_eq!(found, json!({ "kind": "size", "kind.width": 640, "kind.height": 480, "exact": true }));
+    assert_eq!(inputs("Resize", &[], json!(["like", true])), json!({ "kind": "like", "exact": true }));
+    assert_eq!(
+        inputs("Resize", &[], json!([])),
+        json!({ "kind": "size", "exact": false, "kind.width": 8, "kind.height": 0 })
+    );
+    let linked = node(1, "Resize", &[("input", "IMAGE", 0), ("kind.image", "IMAGE", 4)], &[], json!(["like", true]));
+    let api = api(workflow(vec![linked, node(2, "Invert", &[], &["IMAGE"], json!([]))], &[(4, 2, 0, 1, 1)]));
+    assert_eq!(api["1"]["inputs"]["kind.image"], json!(["2", 0]));
+}
