@@ -81,6 +81,8 @@ const CUTS: &[(&str, &[&str])] = &[
     ("TrainingPlan", &["steps=2", "save_every=1"]),
     ("TrainLora", &["steps=2", "save_every=1"]),
     ("TrainDataOptions", &[r#"more="{\"resolutions\": [96, 64]}""#]),
+    ("TrainValidationOptions", &["validation_every=1"]),
+    ("TrainSampleOptions", &["sample_every=1", "sample_steps=2"]),
     ("CheckpointGrid", &["steps=2", "seeds=\"1\"", "strengths=\"1\"", "show=last"]),
 ];
 

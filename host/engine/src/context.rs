@@ -95,6 +95,11 @@ impl Context {
         Self::new("0", "detached", Arc::new(services), CancelToken::new())
     }
 
+    /// A context of the same node that shows nothing of its work; it can still be cancelled.
+    pub fn silent(&self) -> Self {
+        Self { sink: None, ..self.clone() }
+    }
+
     /// Step `done` of `total` is over. May be called at every step: what is too frequent is dropped.
     pub fn progress(&self, done: u64, total: u64, message: &str) {
         if self.sink.is_none() {

@@ -35,6 +35,8 @@ pub struct Family {
     pub texts: &'static [TextRow],
     /// `type` of ComfyUI's nodes that load text encoders from files of their own.
     pub text_type: &'static str,
+    /// Stem of the files with its small decoder for previews, as ComfyUI looks for them in `vae_approx`.
+    pub small_decoder: &'static str,
     /// Puts together what the text encoders give.
     pub(crate) combine: fn(Vec<PartStates>) -> Result<Encoded>,
     /// A reason found in the keys and shapes of a checkpoint or network, or none.

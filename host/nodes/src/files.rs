@@ -33,10 +33,11 @@ pub(crate) fn restore(ctx: &Context, outputs: &Outputs) -> anyhow::Result<bool> 
     Ok(true)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// Writes a file, and the folder that it lies in; nobody ever sees half of it.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // Renamed into place, so that nobody opens half a file.
+    // Renamed into place.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     std::io::Write::write_all(&mut file, bytes)?;
     set_readable(&file)?;

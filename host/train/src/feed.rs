@@ -15,12 +15,15 @@ use crate::time_samplings::{self, Draw};
 use anyhow::{Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use data::Dataset;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 pub(crate) struct Feed<'a> {
     pub(crate) config: &'a Config,
     pub(crate) dataset: &'a Dataset,
     pub(crate) latents: Latents,
-    pub(crate) prompts: Prompts<'a>,
+    /// Shared by the feeds of a run.
+    pub(crate) prompts: Rc<RefCell<Prompts<'a>>>,
     pub(crate) batches: Batches,
     pub(crate) captions: Captions,
     pub(crate) path: Path,
@@ -41,7 +44,7 @@ impl Feed<'_> {
         Ok(Batch {
             hidden_noise: self.hidden_noise(slice.index, &latents)?,
             times: self.times(slice, &latents)?,
-            text: self.prompts.text(&prompts)?,
+            text: self.prompts.borrow_mut().text(&prompts)?,
             size: self.sizes(slice)?,
             mask: self.mask(slice)?,
             weights: self.batches.weights(slice),
@@ -65,7 +68,7 @@ impl Feed<'_> {
         let size = if self.sizes { Some(tensor(size.to_vec(), &[1, 6])?) } else { None };
         let prompt = self.captions.whole(item);
         let times = vec![self.path.time(share, self.timesteps)];
-        let text = self.prompts.text(&[prompt])?;
+        let text = self.prompts.borrow_mut().text(&[prompt])?;
         Ok(Batch { latents, noise, hidden_noise: None, times, text, size, mask, weights: None, index: 0 })
     }
 
@@ -163,7 +166,7 @@ impl Feed<'_> {
     pub(crate) fn cut_captions(&self) -> Result<Option<String>> {
         let (mut cut, mut worst) = (Vec::new(), 0);
         for (item, caption) in self.dataset.items.iter().zip(self.captions.all()) {
-            let lost = self.prompts.lost(&caption)?;
+            let lost = self.prompts.borrow().lost(&caption)?;
             if lost > 0 {
                 cut.push(item.id.as_str());
                 worst = worst.max(lost);

@@ -16,6 +16,7 @@ pub mod diffusion;
 mod estimate;
 mod evaluation;
 mod feed;
+mod hooks;
 mod images;
 mod log;
 pub mod losses;
@@ -43,9 +44,11 @@ pub use batches::{Batches, Order, Slice, View};
 pub use check::check_gradients;
 pub use config::{
     BaseDtype, CaptionOptions, Config, ConfigKey, ImageOptions, LossOptions, LrOptions, MemoryOptions, NetworkOptions,
-    NoiseOptions, OptimizerOptions, Rates, Resolution, RunOptions, SavingOptions, ValidationOptions, config_keys,
+    NoiseOptions, OptimizerOptions, Rates, Resolution, RunOptions, SampleOptions, SavingOptions, ValidationOptions,
+    config_keys,
 };
 pub use estimate::{Estimate, Rung, Share, estimate};
+pub use hooks::{Hooks, Quiet, Wish};
 pub use log::{LogLine, smooth};
 pub use losses::{LOSSES, Prediction, WEIGHTINGS};
 pub use lr_schedules::LR_SCHEDULES;
@@ -54,7 +57,7 @@ pub use networks::{NETWORKS, Targets};
 pub use optimizers::OPTIMIZERS;
 pub use plan::{Needs, Plan, PlannedBucket, Variety, plan};
 pub use ready::{Example, READY_LOSSES, ReadyBase, ReadyLoss, ReadyTrained, train_ready};
-pub use run::{Cancelled, CheckpointFile, Facts, Hooks, LOG_FILE, Place, Quiet, Trained, Wish, train, train_from};
+pub use run::{Cancelled, CheckpointFile, Facts, LOG_FILE, Place, Trained, train, train_from};
 pub use safetensors_file::SaveDtype;
 pub use sample_prompts::SamplePrompt;
 pub use setup::{Base, trainer};

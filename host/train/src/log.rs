@@ -27,11 +27,21 @@ pub struct LogLine {
     pub grad_norm: f64,
     /// Wall time of the step, in seconds.
     pub seconds: f64,
+    /// Memory of the whole process after the step, in bytes; None where the system does not tell.
+    #[serde(default)]
+    pub memory: Option<u64>,
     /// Ids of the images.
     pub images: Vec<String>,
     /// Losses of pictures that are held back and of as many trained ones, at the steps that look at them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validated: Option<Validated>,
+}
+
+/// Memory that the process holds now, in bytes (Linux' resident set).
+pub(crate) fn resident() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(kilobytes.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Running mean of the loss: each step counts 2 % less than the next, and the start is not pulled towards zero.
@@ -103,6 +113,7 @@ mod tests {
             grad_norm: 0.1,
             seconds: 0.2,
             images: vec!["a.png".into()],
+            memory: resident(),
             validated: None,
         }
     }

@@ -7,10 +7,11 @@
 
 use crate::check::check_gradients;
 use crate::dice::{Purpose, Stream, shuffle};
-use crate::log::{Log, LogLine, Smooth};
+use crate::hooks::{Hooks, Wish, rest};
+use crate::log::{Log, LogLine, Smooth, resident};
 use crate::metadata::{self, Facts};
 use crate::plan::{Needs, plan};
-use crate::run::{Cancelled, Hooks, LOG_FILE, Place, Wish, rest};
+use crate::run::{Cancelled, LOG_FILE, Place};
 use crate::safetensors_file::write_atomic;
 use crate::setup::{assemble, path};
 use crate::state::{self, Position};
@@ -138,13 +139,15 @@ pub fn train_ready(
                 state::save(&place.state_dir, &at, &trainer.trained, trainer.optimizer.as_ref())?;
                 bail!(Cancelled { step: at.step });
             }
-            Wish::Finish if at.step > 0 => break,
-            Wish::Finish => {}
+            Wish::Finish | Wish::KeepBest if at.step > 0 => break,
+            Wish::Finish | Wish::KeepBest => {}
         }
         let start = Instant::now();
         let (mean, images) = run.accumulate(&mut trainer, at.step)?;
         let rate = config.optimizer.learning_rate() * schedule.at(&curve, at.step);
-        let grad_norm = trainer.update(&Lrs { texts: vec![rate], network: rate })?;
+        let grad_norm = trainer.update(&Lrs { texts: vec![rate], network: rate }).with_context(|| {
+            format!("step {}; latents: {}; a lower learning rate is the usual cure", at.step + 1, numbered(&images))
+        })?;
         at.step += 1;
         let line = LogLine {
             step: at.step,
@@ -155,6 +158,7 @@ pub fn train_ready(
             text_encoder_lr: None,
             grad_norm,
             seconds: start.elapsed().as_secs_f64(),
+            memory: resident(),
             images: images.iter().map(|i| format!("latent {}", i + 1)).collect(),
             validated: None,
         };
@@ -199,16 +203,6 @@ impl Run<'_> {
                 mean += number / count as f64;
             }
             images.extend(chosen);
-        }
-        let broken = trainer.broken();
-        if let Some(first) = broken.first() {
-            bail!(
-                "step {}: the gradient of {} tensors is not finite, the first is `{first}`; latents: {}; a lower learning \
-                 rate is the usual cure",
-                step + 1,
-                broken.len(),
-                numbered(&images)
-            );
         }
         Ok((mean, images))
     }
@@ -329,7 +323,7 @@ fn numbered(images: &[usize]) -> String {
 /// Identity of a run: what its result depends on.
 fn fingerprint(config: &Config, base: &ReadyBase, examples: &[Example], loss: &ReadyLoss) -> Result<String> {
     let mut hash = Sha256::new();
-    let config = serde_json::to_string(&config.with(json!({"state_every": 1}))?)?;
+    let config = serde_json::to_string(&config.identity())?;
     for part in [config.as_str(), &base.digest, loss.name, &format!("{:?}", base.levels.sigmas())] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);

@@ -64,7 +64,27 @@ fn number(value: &str) -> Result<f64> {
     if n.is_finite() { Ok(n) } else { bail!("expected a finite number, found `{value}`") }
 }
 
+/// sd-scripts' names of samplers that the sampling nodes have under another name.
+const SAMPLERS: &[(&str, &str)] = &[
+    ("euler_a", "euler_ancestral"),
+    ("dpm_2_a", "dpm_2_ancestral"),
+    ("dpmsolver", "dpmpp_2m"),
+    ("dpmsolver++", "dpmpp_2m"),
+];
+
 impl SamplePrompt {
+    /// The sampling nodes' name of the sampler that the line names, if it names one.
+    ///
+    /// # Errors
+    /// There is no such sampler.
+    pub fn sampler(&self) -> Result<Option<&'static str>> {
+        let Some(name) = &self.sample_sampler else { return Ok(None) };
+        // k-diffusion's own samplers have a prefix there.
+        let name = name.strip_prefix("k_").unwrap_or(name);
+        let name = SAMPLERS.iter().find(|(theirs, _)| *theirs == name).map_or(name, |(_, ours)| ours);
+        Ok(Some(sample::sampler(name)?.name))
+    }
+
     /// A line: the prompt, then flags such as `--w 512`. Flags may be written large or small.
     ///
     /// # Errors
@@ -117,6 +137,19 @@ mod tests {
         assert!(wrong("--w 512").contains("expected a prompt"));
         let lines = format!("{:#}", SamplePrompt::parse_lines("# all\n\na fox\na dog --q 1").unwrap_err());
         assert!(lines.starts_with("line 4: "), "{lines}");
+    }
+
+    #[test]
+    fn samplers_have_the_names_of_either() {
+        let sampler = |name: &str| SamplePrompt::parse(&format!("a fox --ss {name}")).unwrap().sampler();
+        for (theirs, ours) in [("k_euler_a", "euler_ancestral"), ("ddim", "ddim"), ("dpmsolver++", "dpmpp_2m")] {
+            assert_eq!(sampler(theirs).unwrap(), Some(ours));
+        }
+        for (theirs, _) in SAMPLERS {
+            sampler(theirs).unwrap();
+        }
+        assert!(sampler("pndm").unwrap_err().to_string().contains("unknown sampler `pndm`; there are euler"));
+        assert_eq!(SamplePrompt::parse("a fox").unwrap().sampler().unwrap(), None);
     }
 
     #[test]

@@ -31,11 +31,21 @@ pub(crate) struct Position {
     pub(crate) smooth: f64,
     /// Checkpoints written so far; paths are file names in the output folder.
     pub(crate) checkpoints: Vec<CheckpointFile>,
+    /// The one with the lowest loss of pictures that are held back, if any were looked at.
+    #[serde(default)]
+    pub(crate) best: Option<Best>,
+}
+
+/// A checkpoint with its validation loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best {
+    pub(crate) loss: f64,
+    pub(crate) file: CheckpointFile,
 }
 
 impl Position {
     pub(crate) fn new(fingerprint: String) -> Self {
-        Self { version: VERSION, fingerprint, step: 0, smooth: 0.0, checkpoints: Vec::new() }
+        Self { version: VERSION, fingerprint, step: 0, smooth: 0.0, checkpoints: Vec::new(), best: None }
     }
 }
 

@@ -207,12 +207,12 @@ impl Trainer {
     }
 
     /// The losses of a batch, nothing left out by chance.
-    pub fn evaluate(&mut self, batch: &Batch) -> Result<Losses> {
+    pub fn evaluate(&self, batch: &Batch) -> Result<Losses> {
         Ok(self.forward(batch)?.1)
     }
 
     /// Names of trained tensors that are not finite numbers any more.
-    pub fn lost(&self) -> Vec<&str> {
+    fn lost(&self) -> Vec<&str> {
         let params = self.trained.params.iter();
         params.filter(|p| p.values.iter().any(|v| !v.is_finite())).map(|p| p.name.as_str()).collect()
     }
@@ -229,7 +229,7 @@ impl Trainer {
     }
 
     /// Names of tensors whose gradient is not a number, or infinite.
-    pub fn broken(&self) -> Vec<&str> {
+    pub(crate) fn broken(&self) -> Vec<&str> {
         let named = self.trained.params.iter().zip(&self.grads);
         named.filter(|(_, g)| g.iter().any(|v| !v.is_finite())).map(|(p, _)| p.name.as_str()).collect()
     }
@@ -241,7 +241,14 @@ impl Trainer {
 
     /// Clips, updates all tensors, and forgets the gradients; gives the norm before clipping. `lrs` are the learning
     /// rates of the parts. Clipping as torch.nn.utils.clip_grad_norm_.
+    ///
+    /// # Errors
+    /// A gradient is not finite: nothing is changed. A weight is not finite afterwards.
     pub fn update(&mut self, lrs: &Lrs) -> Result<f64> {
+        let broken = self.broken();
+        if let Some(first) = broken.first() {
+            bail!("the gradient of {} tensors is not finite, the first is `{first}`", broken.len());
+        }
         let norm = self.grad_norm();
         if self.max_grad_norm > 0.0 {
             let factor = (self.max_grad_norm / (norm + 1e-6)).min(1.0) as f32;
@@ -255,6 +262,10 @@ impl Trainer {
             param.publish()?;
         }
         self.clear();
+        let lost = self.lost();
+        if let Some(first) = lost.first() {
+            bail!("{} tensors are not finite numbers after the update, the first is `{first}`", lost.len());
+        }
         Ok(norm)
     }
 

@@ -43,13 +43,13 @@ fn draw(config: &Config, dataset: &Dataset, i: usize) -> [u8; 32] {
 
 /// Looks at both sets. `held` feeds the pictures that are held back, `trained` the others.
 pub(crate) fn validate(
-    trainer: &mut Trainer,
+    trainer: &Trainer,
     config: &Config,
     held: &mut Feed<'_>,
     trained: &mut Feed<'_>,
 ) -> Result<Validated> {
     let count = held.dataset.items.len().min(config.validation.validation_images);
-    let mut one = |feed: &mut Feed<'_>| -> Result<f64> {
+    let one = |feed: &mut Feed<'_>| -> Result<f64> {
         let mut order: Vec<usize> = (0..feed.dataset.items.len()).collect();
         order.sort_by_key(|&i| draw(config, feed.dataset, i));
         let times = config.validation.validation_times;

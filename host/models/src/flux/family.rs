@@ -53,6 +53,7 @@ const DEV: Family = Family {
         },
     ],
     text_type: "flux",
+    small_decoder: "taef1",
     combine,
     mark: |shapes| mark(shapes).filter(|_| guided(shapes)),
     predicts: |_| None,

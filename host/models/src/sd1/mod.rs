@@ -42,6 +42,7 @@ pub(crate) static SD1: Family = Family {
         full_size: |part, row| clip::full_size(part, row, &clip::L, READING),
     }],
     text_type: "stable_diffusion",
+    small_decoder: "taesd",
     combine: only,
     mark,
     predicts: |_| None,

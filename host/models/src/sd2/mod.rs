@@ -40,6 +40,7 @@ pub(crate) static SD2: Family = Family {
         full_size: |part, row| clip::full_size(part, row, &clip::H, READING),
     }],
     text_type: "stable_diffusion",
+    small_decoder: "taesd",
     combine: only,
     mark,
     predicts,

@@ -54,6 +54,7 @@ pub(crate) static SDXL: Family = Family {
         },
     ],
     text_type: "sdxl",
+    small_decoder: "taesdxl",
     combine,
     mark,
     predicts: |_| None,

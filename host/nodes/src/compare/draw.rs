@@ -30,21 +30,15 @@ pub(super) struct Drawing {
 /// Draws a grid. A base picture that only the first row has is shown in every row.
 pub(super) fn draw(grid: &Grid) -> Result<Drawing> {
     let font = font()?;
-    let Some(first) = grid.cells.first() else { bail!("a grid without pictures") };
+    if grid.cells.is_empty() {
+        bail!("a grid without pictures; if it comes from training: `sample_prompts` says which are made");
+    }
     let side = grid.cells.iter().map(|c| c.image.width.max(c.image.height) as usize).max().unwrap_or(1);
     let zoom = (SIDE / side).max(1);
-    let (w, h) = (first.image.width as usize * zoom, first.image.height as usize * zoom);
-    if let Some(other) =
-        grid.cells.iter().find(|c| (c.image.width, c.image.height) != (first.image.width, first.image.height))
-    {
-        bail!(
-            "expected pictures of one size, found {}×{} and {}×{}",
-            first.image.width,
-            first.image.height,
-            other.image.width,
-            other.image.height
-        );
-    }
+    // Smaller pictures lie in the middle of their places.
+    let size = |cell: &Cell| (cell.image.width as usize * zoom, cell.image.height as usize * zoom);
+    let w = grid.cells.iter().map(|c| size(c).0).max().unwrap_or(1);
+    let h = grid.cells.iter().map(|c| size(c).1).max().unwrap_or(1);
     let most = (0..grid.rows.len())
         .flat_map(|row| (0..grid.cols.len()).map(move |col| (row, col)))
         .map(|(row, col)| shown(grid, row, col).len())
@@ -100,10 +94,12 @@ pub(super) fn draw(grid: &Grid) -> Result<Drawing> {
         }
         for col in 0..grid.cols.len() {
             for (k, (index, cell)) in shown(grid, row, col).into_iter().enumerate() {
-                let at = (column(col) + k % across * (w + HAIR), y + k / across * (h + HAIR));
-                canvas.put(at.0, at.1, zoom, &cell.image);
+                let (wide, high) = size(cell);
+                let left = column(col) + k % across * (w + HAIR) + (w - wide) / 2;
+                let top = y + k / across * (h + HAIR) + (h - high) / 2;
+                canvas.put(left, top, zoom, &cell.image);
                 if cell.row == row {
-                    places[index] = [at.0, at.1, w, h];
+                    places[index] = [left, top, wide, high];
                 }
             }
         }
@@ -207,9 +203,19 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_two_sizes_are_refused() {
+    fn a_smaller_picture_lies_in_the_middle_of_its_place() {
         let mut grid = grid();
-        grid.cells[2].image = Image::new(1, 1, PixelFormat::L8, vec![0]).unwrap();
-        assert!(draw(&grid).is_err());
+        grid.cells[2].image = Image::new(4, 8, PixelFormat::L8, vec![7; 32]).unwrap();
+        let drawing = draw(&grid).unwrap();
+        let ([x, y, w, h], [other, ..]) = (drawing.places[2], drawing.places[4]);
+        assert_eq!((x, w, h), (other + 48, 96, 192));
+        let at = |x: usize| drawing.image.pixels[(y * drawing.image.width as usize + x) * 3];
+        assert_eq!((at(x), at(x - 1)), (7, PAPER[0]));
+    }
+
+    #[test]
+    fn an_empty_grid_is_refused() {
+        let error = draw(&Grid { cells: Vec::new(), ..grid() }).err().unwrap();
+        assert!(error.to_string().contains("sample_prompts"), "{error}");
     }
 }

@@ -136,6 +136,7 @@ mod tests {
                 path: "x".into(),
                 sha256: String::new(),
                 is_last: step == 100,
+                is_best: false,
             })
             .into();
         let steps = |text| checkpoints(text, &all).map(|c| c.iter().map(|c| c.step).collect::<Vec<_>>());

@@ -29,7 +29,14 @@ fn write_lora(model: &Model, path: &Path) {
 }
 
 fn checkpoints(path: &Path) -> Arc<Checkpoints> {
-    let file = |step, is_last| CheckpointFile { step, epoch: 1, path: path.into(), sha256: String::new(), is_last };
+    let file = |step, is_last| CheckpointFile {
+        step,
+        epoch: 1,
+        path: path.into(),
+        sha256: String::new(),
+        is_last,
+        is_best: false,
+    };
     let facts: Facts = serde_json::from_value(json!({
         "plan": {
             "images": 0, "images_per_epoch": 0, "buckets": [], "batches_per_epoch": 0, "steps_per_epoch": 0,

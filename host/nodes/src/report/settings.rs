@@ -27,7 +27,12 @@ pub(super) fn section(checkpoints: &Checkpoints, workflow: &Json) -> String {
         "<h3>Checkpoints</h3><div class=\"scroll\"><table><tr><th>step</th><th>epoch</th><th>sha256</th></tr>",
     );
     for file in &checkpoints.files {
-        let last = if file.is_last { " (last)" } else { "" };
+        let last = match (file.is_last, file.is_best) {
+            (true, true) => " (last, lowest validation loss)",
+            (true, false) => " (last)",
+            (false, true) => " (lowest validation loss)",
+            (false, false) => "",
+        };
         let _ = write!(
             out,
             "<tr><td>{}{last}</td><td>{}</td><td><code>{}</code></td></tr>",

@@ -32,6 +32,11 @@ impl Job {
         self.settings.config(ctx, self.options.as_deref())
     }
 
+    /// The model as the sampling nodes take it.
+    pub(super) fn parts(&self) -> (Arc<Model>, Arc<Clip>, Arc<VaeModel>) {
+        (self.model.clone(), self.clip.clone(), self.vae.clone())
+    }
+
     /// The model as the trainer takes it.
     pub(super) fn base(&self) -> Result<Base> {
         Ok(Base {

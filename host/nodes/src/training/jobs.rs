@@ -22,6 +22,11 @@ pub const ORDERS: &[Order] = &[
     Order { name: "resume", about: "go on after a pause", wish: Wish::Go },
     Order { name: "pause", about: "save the state and wait", wish: Wish::Pause },
     Order { name: "stop", about: "save the state and end; the same workflow goes on from there", wish: Wish::Stop },
+    Order {
+        name: "keep-best",
+        about: "end now; the result is the checkpoint with the lowest loss of pictures that are held back",
+        wish: Wish::KeepBest,
+    },
     Order { name: "finish", about: "end now, and go on in the workflow with what there is", wish: Wish::Finish },
 ];
 
@@ -30,6 +35,7 @@ const RUNNING: &str = "running";
 const CONTROL: &str = "control";
 const STATE: &str = "state";
 const FILES: &str = "checkpoints";
+const SAMPLES: &str = "samples";
 
 /// A training, running or not.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +88,10 @@ impl Folder {
 
     pub(super) fn state(&self) -> PathBuf {
         self.dir.join(STATE)
+    }
+
+    pub(super) fn samples(&self) -> PathBuf {
+        self.dir.join(SAMPLES)
     }
 
     pub(super) fn files(&self) -> PathBuf {

@@ -1,7 +1,8 @@
 use super::job::Job;
 use super::jobs::Folder;
 use crate::Host;
-use crate::types::{Checkpoints, TrainingState};
+use crate::compare::Samples;
+use crate::types::{Checkpoints, Grid, TrainingState};
 use anyhow::{Context as _, bail};
 use engine::{Context, Level, TypedNode};
 use spec::Inputs;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use train::{Config, Hooks, LogLine, Place, Trained, Wish};
 
 /// Trains a LoRA on a data set and saves checkpoints on the way. A run that was stopped or killed goes on where its
-/// state was last saved, and ends with the same file as one that was not.
+/// state was last saved, and ends with the same file as one that was not. `samples` are the pictures that sample options
+/// ask for, made on the way.
 #[derive(Inputs)]
 pub(crate) struct TrainLora {
     #[input(flatten)]
@@ -27,8 +29,8 @@ impl TypedNode for TrainLora {
     const CATEGORY: &'static str = "training";
     const DISPLAY_NAME: &'static str = "Train LoRA";
     const PERSISTENT: bool = true;
-    const OUTPUT_NAMES: &'static [&'static str] = &["checkpoints"];
-    type Output = Arc<Checkpoints>;
+    const OUTPUT_NAMES: &'static [&'static str] = &["checkpoints", "samples"];
+    type Output = (Arc<Checkpoints>, Arc<Grid>);
 
     fn run(self, ctx: &Context) -> anyhow::Result<Self::Output> {
         let (config, base) = (self.job.config(ctx)?, self.job.base()?);
@@ -36,10 +38,11 @@ impl TypedNode for TrainLora {
         let folder = Folder::take(ctx, &config.saving.name)?;
         let place = Place { state_dir: folder.state(), out_dir: folder.files(), cache: Some(&**store) };
         let (dataset, start) = (&self.job.dataset, self.state.as_ref().map(|s| s.path.as_path()));
-        let watch = &mut Watch { ctx, folder: &folder };
+        let samples = Samples::new(ctx, &config, self.job.parts(), folder.samples(), base.needs().resolution)?;
+        let watch = &mut Watch { ctx, folder: &folder, samples: Some(&samples) };
         let trained = on_large_stack(|| train::train_from(&config, &base, dataset, &place, start, watch));
         let kept = keep(ctx, &config, stopped(ctx, trained)?)?;
-        Ok(Arc::new(kept))
+        Ok((Arc::new(kept), Arc::new(samples.grid()?)))
     }
 }
 
@@ -55,7 +58,7 @@ pub(super) fn on_large_stack<T: Send>(run: impl FnOnce() -> anyhow::Result<T> + 
 /// A training that was stopped is no failure: it stops the run.
 pub(super) fn stopped<T>(ctx: &Context, trained: anyhow::Result<T>) -> anyhow::Result<T> {
     trained.map_err(|e| {
-        if !e.is::<train::Cancelled>() {
+        if !e.is::<train::Cancelled>() && !e.is::<engine::Cancelled>() {
             return e;
         }
         ctx.log(Level::Info, &format!("{e:#}"));
@@ -88,6 +91,8 @@ fn keep(ctx: &Context, config: &Config, trained: Trained) -> anyhow::Result<Chec
 pub(super) struct Watch<'a> {
     pub(super) ctx: &'a Context,
     pub(super) folder: &'a Folder,
+    /// Who makes pictures on the way.
+    pub(super) samples: Option<&'a Samples<'a>>,
 }
 
 impl Hooks for Watch<'_> {
@@ -110,6 +115,12 @@ impl Hooks for Watch<'_> {
 
     fn note(&mut self, text: &str) {
         self.ctx.log(Level::Info, text);
+    }
+
+    fn sample(&mut self, step: u64, total: u64, file: &[u8]) -> anyhow::Result<()> {
+        let Some(samples) = self.samples else { return Ok(()) };
+        self.ctx.progress(step, total, "making pictures");
+        samples.make(self.ctx, step, file)
     }
 }
 

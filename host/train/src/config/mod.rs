@@ -13,6 +13,7 @@ mod network;
 mod noise;
 mod optimizer;
 mod run;
+mod samples;
 mod saving;
 mod section;
 mod validation;
@@ -27,6 +28,7 @@ pub use network::NetworkOptions;
 pub use noise::NoiseOptions;
 pub use optimizer::{OptimizerOptions, Rates};
 pub use run::RunOptions;
+pub use samples::SampleOptions;
 pub use saving::SavingOptions;
 pub(crate) use section::{Problems, Section};
 pub use validation::ValidationOptions;
@@ -48,6 +50,7 @@ section::sections! {
         captions: CaptionOptions,
         saving: SavingOptions,
         validation: ValidationOptions,
+        samples: SampleOptions,
         memory: MemoryOptions,
     }
 }
@@ -74,6 +77,15 @@ impl Config {
         };
         all_keys.extend(changes);
         Self::from_json(&all.to_string())
+    }
+
+    /// These settings without those that change nothing about the result: two runs whose settings are equal here can go
+    /// on from each other's state.
+    pub(crate) fn identity(&self) -> Self {
+        let mut same = self.clone();
+        same.saving.state_every = 1;
+        same.samples = SampleOptions::default();
+        same
     }
 
     /// All problems of the numbers and names at once.

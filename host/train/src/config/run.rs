@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct RunOptions {
     /// Seed of everything that is drawn by chance. Default 0.
     pub seed: u64,
-    /// RunOptions of the run in optimizer steps. Give this or `epochs`.
+    /// Length of the run in optimizer steps. Give this or `epochs`.
     pub steps: Option<u64>,
-    /// RunOptions of the run in passes over the images with their repeats. Default 10, unless `steps` is given.
+    /// Length of the run in passes over the images with their repeats. Default 10, unless `steps` is given.
     pub epochs: Option<u64>,
     /// Images in a batch. Default 2.
     pub batch_size: usize,

@@ -28,7 +28,7 @@ impl Problems {
     /// A name that must be found in a table.
     pub(crate) fn found<T>(&mut self, row: anyhow::Result<T>) {
         if let Err(e) = row {
-            self.0.push(e.to_string());
+            self.0.push(format!("{e:#}"));
         }
     }
 

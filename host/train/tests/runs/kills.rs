@@ -62,12 +62,16 @@ fn sum(folder: &Path) -> String {
 
 #[test]
 fn twenty_kills_at_any_moment_leave_no_trace() {
-    const LENGTH: u64 = 60;
+    const LENGTH: u64 = 80;
+    const KILLS: u64 = 20;
     let dir = tempfile::tempdir().unwrap();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    let lines = |folder: &Path| {
+        std::fs::read_to_string(folder.join("out").join(train::LOG_FILE)).map_or(0, |log| log.lines().count() as u64)
+    };
     let begun = Instant::now();
     let mut child = start(&mut this_program(), &whole, LENGTH);
-    while !std::fs::read(whole.join("out").join(train::LOG_FILE)).is_ok_and(|log| !log.is_empty()) {
+    while lines(&whole) == 0 {
         assert!(child.try_wait().unwrap().is_none_or(|status| status.success()), "it failed at once");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -76,21 +80,24 @@ fn twenty_kills_at_any_moment_leave_no_trace() {
     let step = (begun.elapsed().as_secs_f64() - first) / LENGTH as f64;
 
     let mut dice = Stream::new(20, Purpose::Order, 0);
-    let mut kills = 0;
-    while kills < 20 {
+    for kill in 0..KILLS {
+        let (begun, before) = (Instant::now(), lines(&killed));
         let mut child = start(&mut this_program(), &killed, LENGTH);
-        // While it starts, while it computes, while it saves.
-        std::thread::sleep(Duration::from_secs_f64(dice.unit() * (1.2 * first + 6.0 * step)));
-        if child.try_wait().unwrap().is_some() {
-            break;
+        // By turns: anywhere, often while it starts; and somewhere in the step after the first, while it computes or
+        // saves. However fast the machine has become, no more than a few steps are done before the next kill.
+        let wait = if kill % 2 == 0 { dice.unit() * 1.2 * first } else { f64::INFINITY };
+        while begun.elapsed().as_secs_f64() < wait && lines(&killed) <= before {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself before kill {kill}");
+            std::thread::sleep(Duration::from_millis(2));
         }
+        std::thread::sleep(Duration::from_secs_f64(dice.unit() * step));
         child.kill().unwrap();
         child.wait().unwrap();
-        kills += 1;
     }
-    assert!(kills > 5, "it was killed {kills} times only");
+    let done = lines(&killed);
+    assert!((KILLS / 2..LENGTH).contains(&done), "{done} of {LENGTH} steps were done between {KILLS} kills");
     assert!(start(&mut this_program(), &killed, LENGTH).wait().unwrap().success());
-    assert_eq!(sum(&killed), sum(&whole), "after {kills} kills");
+    assert_eq!(sum(&killed), sum(&whole), "after {KILLS} kills");
 }
 
 #[cfg(unix)]

@@ -245,6 +245,97 @@ fn every_way_of_showing_a_picture_runs_and_resumes() {
     });
 }
 
+/// Notes when pictures are asked for; may fail the first time at a step.
+#[derive(Default)]
+struct Sampled {
+    asked: Vec<(u64, String)>,
+    fails_at: Option<u64>,
+}
+
+impl Hooks for Sampled {
+    fn sample(&mut self, step: u64, total: u64, file: &[u8]) -> anyhow::Result<()> {
+        assert_eq!(total, 6);
+        anyhow::ensure!(self.fails_at != Some(step), "no paint");
+        self.asked.push((step, data::Digest::of(file).to_string()));
+        Ok(())
+    }
+}
+
+#[test]
+fn pictures_are_asked_for_on_the_way_with_the_network_as_it_is_saved() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (base, set) = (base(), pictures(dir.path()));
+        let config = config()
+            .with(json!({"sample_prompts": "a fox", "sample_every": 4, "state_every": 100, "save_every_steps": null}))
+            .unwrap();
+        let mut whole = Sampled::default();
+        let trained = run(&at("whole"), &config, &base, &set, &mut whole).unwrap();
+        assert_eq!(whole.asked.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [0, 4, 6]);
+        assert_eq!(whole.asked[2].1, trained.checkpoints[0].sha256, "another network than the one that is saved");
+
+        // Pictures that could not be made end the run; it goes on there, and they are asked for again.
+        let mut broken = Sampled { fails_at: Some(4), ..Sampled::default() };
+        let error = run(&at("broken"), &config, &base, &set, &mut broken).unwrap_err();
+        assert!(error.to_string().contains("no paint"), "{error:#}");
+        let mut on = Sampled::default();
+        let resumed = run(&at("broken"), &config, &base, &set, &mut on).unwrap();
+        assert_eq!(resumed.facts.resumed_from, Some(4));
+        assert_eq!(on.asked, whole.asked[1..]);
+
+        // Other pictures are no other run.
+        let other = config.with(json!({"sample_prompts": "a dog", "sample_every": 1})).unwrap();
+        assert_eq!(
+            run(&at("whole"), &other, &base, &set, &mut Sampled::default()).unwrap().facts.resumed_from,
+            Some(6)
+        );
+    });
+}
+
+#[test]
+fn a_run_that_is_told_to_keep_the_best_ends_with_it() {
+    with_large_stack(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (base, set) = (base(), pictures(dir.path()));
+        // So high a rate that the loss only rises after the first steps.
+        let changes = json!({"validation_share": 0.2, "validation_every": 1, "validation_times": 2, "learning_rate": 0.3, "save_every_steps": null});
+        let config = config().with(changes).unwrap();
+        let trained = run(&at("best"), &config, &base, &set, &mut Wishes::new(5, Wish::KeepBest)).unwrap();
+        let loss = |l: &LogLine| l.validated.unwrap().held_back;
+        let best = trained.log.iter().min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap().step;
+        let last = trained.checkpoints.last().unwrap();
+        assert_eq!((last.step, last.is_best, last.is_last, trained.log.len()), (best, true, true, 5));
+        assert!(best < 5, "the last step was the best: nothing is shown");
+        assert_eq!(data::Digest::of_file(&last.path).unwrap().to_string(), last.sha256);
+        assert_eq!(trained.checkpoints.iter().filter(|c| c.is_last).count(), 1);
+        // Only the best of the best lies there.
+        let files = std::fs::read_dir(at("best/out")).unwrap();
+        let kept = files.filter(|f| f.as_ref().unwrap().file_name().to_string_lossy().contains("-best-")).count();
+        assert_eq!(kept, 1);
+
+        // Without pictures that are held back, the last is kept, and that is said.
+        struct Told(Wishes, Vec<String>);
+        impl Hooks for Told {
+            fn step(&mut self, line: &LogLine, total: u64) {
+                self.0.step(line, total);
+            }
+            fn wish(&self) -> Wish {
+                self.0.wish()
+            }
+            fn note(&mut self, text: &str) {
+                self.1.push(text.to_owned());
+            }
+        }
+        let plain = config.with(json!({"validation_share": 0})).unwrap();
+        let mut told = Told(Wishes::new(2, Wish::KeepBest), Vec::new());
+        let trained = run(&at("plain"), &plain, &base, &set, &mut told).unwrap();
+        assert_eq!(trained.checkpoints.last().unwrap().step, 2);
+        assert!(told.1.iter().any(|n| n.contains("the last is kept")), "{:?}", told.1);
+    });
+}
+
 /// Wishes something after a step; a pause is over when it was asked for three times.
 struct Wishes {
     after: u64,
@@ -326,6 +417,16 @@ fn pictures_that_are_held_back_are_looked_at_and_never_trained() {
         for line in &trained.log {
             assert!(line.validated.is_none_or(|v| v.held_back > 0.0 && v.trained > 0.0), "{line:?}");
         }
+        // The best look has a checkpoint.
+        let lost = |l: &LogLine| l.validated.map(|v| v.held_back);
+        let best = trained
+            .log
+            .iter()
+            .filter(|l| lost(l).is_some())
+            .min_by(|a, b| lost(a).unwrap().total_cmp(&lost(b).unwrap()));
+        let best = best.unwrap().step;
+        let kept: Vec<u64> = trained.checkpoints.iter().filter(|c| c.is_best).map(|c| c.step).collect();
+        assert_eq!(kept, [best]);
         // Looking changes nothing: with other times to look at, the same network comes out.
         let (other, dir) = (config.with(json!({"validation_times": 1})).unwrap(), tempfile::tempdir().unwrap());
         let again = run(dir.path(), &other, &base, &set, &mut Quiet).unwrap();

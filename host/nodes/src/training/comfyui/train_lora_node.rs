@@ -109,7 +109,7 @@ impl TypedNode for TrainLoraNode {
         let store = &ctx.services::<Host>().store;
         let folder = Folder::take(ctx, &config.saving.name)?;
         let place = Place { state_dir: folder.state(), out_dir: folder.files(), cache: None };
-        let watch = &mut Watch { ctx, folder: &folder };
+        let watch = &mut Watch { ctx, folder: &folder, samples: None };
         let trained = on_large_stack(|| train::train_ready(&config, &base, &examples, loss, &place, watch));
         let trained = stopped(ctx, trained)?;
         let digest = store.put_file(&trained.path)?;

@@ -26,6 +26,8 @@ enum Kind {
     },
     Choice(fn() -> Vec<String>),
     Text,
+    /// Text of several lines.
+    Lines,
     /// Texts, separated by commas.
     List,
     /// Anything else, as JSON; names may go without quotes.
@@ -51,6 +53,10 @@ impl Key {
 
     pub(super) const fn text(name: &'static str, about: &'static str) -> Self {
         Self { name, kind: Kind::Text, about }
+    }
+
+    pub(super) const fn lines(name: &'static str, about: &'static str) -> Self {
+        Self { name, kind: Kind::Lines, about }
     }
 
     pub(super) const fn list(name: &'static str, about: &'static str) -> Self {
@@ -84,8 +90,9 @@ impl Key {
                 let default = default.as_str().map(str::to_owned).or_else(|| options.first().cloned());
                 (Socket::Text, Widget::Combo { options, default, multiselect: false })
             }
-            Kind::Text | Kind::List | Kind::Json => {
-                (Socket::Text, Widget::Text { default: self.shown(default), multiline: false, placeholder: None })
+            Kind::Text | Kind::Lines | Kind::List | Kind::Json => {
+                let multiline = matches!(self.kind, Kind::Lines);
+                (Socket::Text, Widget::Text { default: self.shown(default), multiline, placeholder: None })
             }
         };
         let tooltip = Some(self.about.to_owned());
@@ -123,7 +130,7 @@ impl Key {
                 ensure!((*from..=*to).contains(&n), wrong(format!("expected {from} to {to}, found {n}")));
                 json!(n)
             }
-            Kind::Choice(_) | Kind::Text => json!(String::from_value(value).map_err(wrong)?),
+            Kind::Choice(_) | Kind::Text | Kind::Lines => json!(String::from_value(value).map_err(wrong)?),
             Kind::List => json!(data::captions::split(&String::from_value(value).map_err(wrong)?)),
             Kind::Json => {
                 let text = String::from_value(value).map_err(wrong)?;

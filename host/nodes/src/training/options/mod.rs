@@ -10,6 +10,7 @@ mod memory;
 mod network;
 mod noise;
 mod optimizer;
+mod samples;
 mod save;
 mod schedule;
 mod validation;
@@ -32,6 +33,7 @@ pub(super) const NODES: &[Make] = &[
     || group::node(&save::SAVE),
     || group::node(&memory::MEMORY),
     || group::node(&validation::VALIDATION),
+    || group::node(&samples::SAMPLES),
 ];
 
 /// All groups, for tests.
@@ -47,6 +49,7 @@ const GROUPS: &[&group::Group] = &[
     &save::SAVE,
     &memory::MEMORY,
     &validation::VALIDATION,
+    &samples::SAMPLES,
 ];
 
 /// The trainer's settings with their defaults.

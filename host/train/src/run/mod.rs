@@ -1,16 +1,17 @@
-//! A whole run: plan, latents, network, check, steps, checkpoints, state.
+//! A whole run: plan, latents, network, check, steps, checkpoints, pictures, state.
+
+mod checkpoints;
 
 use crate::batches::{Batches, Slice};
 use crate::captions::Captions;
 use crate::check::check_gradients;
 use crate::feed::Feed;
+use crate::hooks::{Hooks, Wish, rest};
 use crate::images::Encoder;
-use crate::log::{Log, LogLine, Smooth};
-use crate::metadata::{self, Facts as MetadataFacts};
+use crate::log::{Log, LogLine, Smooth, resident};
 use crate::own::Own;
 use crate::plan::{Plan, plan};
 use crate::prompts::Prompts;
-use crate::safetensors_file::write_atomic;
 use crate::setup::{Base, trained_texts, trainer};
 use crate::state::{self, Position};
 use crate::step::{Lrs, Trainer};
@@ -19,16 +20,14 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use data::{Dataset, Store};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Instant;
 
 /// Name of the log in the output folder.
 pub const LOG_FILE: &str = "log.jsonl";
-
-/// How often a paused run looks whether it may go on.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a run works.
 pub struct Place<'a> {
@@ -40,43 +39,6 @@ pub struct Place<'a> {
     pub cache: Option<&'a Store>,
 }
 
-/// What a run tells while it works. Every method has a default.
-pub trait Hooks {
-    /// Latents are encoded: so many of so many.
-    fn caching(&mut self, _done: u64, _total: u64) {}
-    /// An optimizer step is done, of so many.
-    fn step(&mut self, _line: &LogLine, _total: u64) {}
-    /// Asked before each step: stop here, with the state saved?
-    fn cancelled(&self) -> bool {
-        false
-    }
-    /// Asked before each step: what does whoever watches want?
-    fn wish(&self) -> Wish {
-        if self.cancelled() { Wish::Stop } else { Wish::Go }
-    }
-    /// Something that a person should know.
-    fn note(&mut self, _text: &str) {}
-}
-
-/// What a running training is asked to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wish {
-    /// Go on.
-    #[default]
-    Go,
-    /// Save the state, and wait for another wish.
-    Pause,
-    /// Save the state, and end with [`Cancelled`].
-    Stop,
-    /// Save a last checkpoint and end here, as if no more steps had been asked for.
-    Finish,
-}
-
-/// Tells nothing.
-pub struct Quiet;
-
-impl Hooks for Quiet {}
-
 /// The run was stopped by [`Hooks::wish`]. Its state is saved: the same call goes on from there.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("training was cancelled after step {step}; it goes on from there when it is started again")]
@@ -87,7 +49,7 @@ pub struct Cancelled {
 /// What a run has made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
-    /// In the order of their steps; the last one is the result.
+    /// In the order of their steps, except that the last one is the result.
     pub checkpoints: Vec<CheckpointFile>,
     pub log: Vec<LogLine>,
     pub facts: Facts,
@@ -103,7 +65,11 @@ pub struct CheckpointFile {
     pub path: PathBuf,
     /// Of the file, in hex.
     pub sha256: String,
+    /// Is this the result?
     pub is_last: bool,
+    /// Had it the lowest loss of pictures that are held back?
+    #[serde(default)]
+    pub is_best: bool,
 }
 
 /// Numbers of a run, for reports.
@@ -162,6 +128,7 @@ pub fn train_from(
         place,
         at: Position::new(fingerprint),
         resumed_from: None,
+        epoch: 0,
         saved: None,
         stale: Vec::new(),
         batches: Batches::new(config, &trained, needs)?,
@@ -188,6 +155,8 @@ struct Run<'a> {
     plan: Plan,
     at: Position,
     resumed_from: Option<u64>,
+    /// The epoch of the last step, from 1.
+    epoch: u64,
     /// Step of the newest state on disk.
     saved: Option<u64>,
     /// Checkpoints that retention drops, once the state no longer lists them.
@@ -205,8 +174,8 @@ impl<'a> Run<'a> {
             })?;
         notes.iter().for_each(|n| hooks.note(n));
         let Some(at) = found else { return Ok(()) };
-        let lost =
-            at.checkpoints.iter().find(|c| digest(&self.place.out_dir.join(&c.path)).ok().as_ref() != Some(&c.sha256));
+        let changed = |c: &&CheckpointFile| digest(&self.place.out_dir.join(&c.path)).ok().as_ref() != Some(&c.sha256);
+        let lost = at.checkpoints.iter().chain(at.best.iter().map(|b| &b.file)).find(changed);
         if let Some(lost) = lost {
             let name = lost.path.display();
             hooks.note(&format!("checkpoint {name} is missing or changed: training starts from the beginning"));
@@ -221,6 +190,7 @@ impl<'a> Run<'a> {
         hooks.note(&format!("going on after step {} of {}", at.step, self.plan.total_steps));
         self.resumed_from = Some(at.step);
         self.saved = Some(at.step);
+        self.epoch = at.step.div_ceil(self.plan.steps_per_epoch.max(1));
         self.at = at;
         // A run that was finished early goes on, and its end is no longer the last step.
         let total = self.plan.total_steps;
@@ -243,18 +213,11 @@ impl<'a> Run<'a> {
     }
 
     fn steps(mut self, trainer: &mut Trainer, hooks: &mut dyn Hooks) -> Result<Trained> {
-        let total = self.plan.total_steps;
         let mut log = Log::open(&self.place.out_dir.join(LOG_FILE), self.at.step)?;
         let mut smooth = Smooth { sum: self.at.smooth, steps: self.at.step };
-        if self.at.step < total {
-            let mut feed = self.feed(self.dataset, &self.batches, trainer, hooks)?;
-            let mut held = match self.held.items.is_empty() {
-                true => None,
-                false => {
-                    let batches = Batches::new(self.config, self.held, self.base.needs())?;
-                    Some(self.feed(self.held, &batches, trainer, hooks)?)
-                }
-            };
+        let mut keep_best = false;
+        if self.at.step < self.plan.total_steps {
+            let (mut feed, mut held) = self.feeds(trainer, hooks)?;
             feed.cut_captions()?.iter().for_each(|note| hooks.note(note));
             if self.at.step == 0 {
                 let first = self.batches.step(0);
@@ -262,8 +225,9 @@ impl<'a> Run<'a> {
                 check_gradients(trainer, &feed.batch(first, 0)?)?;
             }
             let schedule = lr_schedules::find(self.config.lr_schedule())?;
-            let curve = self.config.curve(total);
-            while self.at.step < total {
+            let curve = self.config.curve(self.plan.total_steps);
+            self.sample(trainer, hooks)?;
+            while self.at.step < self.plan.total_steps {
                 match hooks.wish() {
                     Wish::Pause => {
                         self.rest(trainer, hooks)?;
@@ -273,33 +237,38 @@ impl<'a> Run<'a> {
                         self.save_state(trainer)?;
                         bail!(Cancelled { step: self.at.step });
                     }
-                    Wish::Finish if self.at.step > 0 => {
+                    wish @ (Wish::Finish | Wish::KeepBest) if self.at.step > 0 => {
+                        keep_best = wish == Wish::KeepBest;
                         self.finish(trainer, hooks)?;
                         break;
                     }
-                    Wish::Go | Wish::Finish => {}
+                    Wish::Go | Wish::Finish | Wish::KeepBest => {}
                 }
                 let factor = schedule.at(&curve, self.at.step);
                 let mut line = self.one(trainer, &mut feed, factor, &mut smooth)?;
                 self.at.smooth = smooth.sum;
-                let every = self.config.validation.validation_every;
+                self.epoch = line.epoch;
+                let mut saved = false;
                 if let Some(held) = &mut held
-                    && (self.at.step.is_multiple_of(every) || self.at.step == total)
+                    && self.looks()
                 {
                     let look = |t: &mut Trainer| validation::validate(t, self.config, held, &mut feed);
-                    line.validated = Some(trainer.with_evaluated(look)?);
+                    let found = trainer.with_evaluated(look)?;
+                    line.validated = Some(found);
+                    saved = self.keep_if_best(trainer, found.held_back)?;
                 }
-                hooks.step(&line, total);
-                let epoch = line.epoch;
+                hooks.step(&line, self.plan.total_steps);
                 log.add(line)?;
-                let saved = self.checkpoint(trainer, epoch)?;
+                saved |= self.checkpoint(trainer)?;
                 if saved || self.at.step.is_multiple_of(self.config.saving.state_every) {
                     self.save_state(trainer)?;
                 }
+                self.sample(trainer, hooks)?;
             }
+        } else {
+            self.sample(trainer, hooks)?;
         }
-        let mut checkpoints = self.at.checkpoints;
-        checkpoints.iter_mut().for_each(|c| c.path = self.place.out_dir.join(&c.path));
+        let checkpoints = self.result(keep_best, hooks);
         let facts = Facts {
             parameters: trainer.trained.size(),
             layers: trainer.trained.constants.len(),
@@ -310,6 +279,26 @@ impl<'a> Run<'a> {
             resumed_from: self.resumed_from,
         };
         Ok(Trained { checkpoints, log: log.lines, facts })
+    }
+
+    /// Are the pictures that are held back looked at after this step?
+    fn looks(&self) -> bool {
+        let step = self.at.step;
+        step.is_multiple_of(self.config.validation.validation_every) || step == self.plan.total_steps
+    }
+
+    /// Has pictures made if they are due.
+    fn sample(&mut self, trainer: &mut Trainer, hooks: &mut dyn Hooks) -> Result<()> {
+        let (step, total) = (self.at.step, self.plan.total_steps);
+        if !self.config.samples.due(step, total) {
+            return Ok(());
+        }
+        let file = self.file(trainer, &self.config.saving.name)?;
+        let made = hooks.sample(step, total, &file);
+        if made.is_err() && self.saved != Some(step) {
+            self.save_state(trainer)?;
+        }
+        made
     }
 
     /// Waits while that is what whoever watches wants.
@@ -328,8 +317,9 @@ impl<'a> Run<'a> {
         self.plan.total_steps = step;
         // It may have been saved as one on the way.
         self.at.checkpoints.retain(|c| c.step != step);
-        self.checkpoint(trainer, step.div_ceil(self.plan.steps_per_epoch.max(1)))?;
-        self.save_state(trainer)
+        self.checkpoint(trainer)?;
+        self.save_state(trainer)?;
+        self.sample(trainer, hooks)
     }
 
     /// One optimizer step.
@@ -355,34 +345,14 @@ impl<'a> Run<'a> {
             }
             loss += losses.mean / slices.len() as f64;
         }
-        let broken = trainer.broken();
-        if !broken.is_empty() {
-            bail!(
-                "step {}: the gradient of {} tensors is not finite, the first is `{}`; images: {}; {}",
-                step + 1,
-                broken.len(),
-                broken[0],
-                self.images(&slices).join(", "),
-                self.advice()
-            );
-        }
         let c = &self.config.optimizer;
         let lrs = Lrs {
             texts: c.text_encoder_lrs().into_iter().map(|rate| rate * factor).collect(),
             network: c.learning_rate() * factor,
         };
-        let grad_norm = trainer.update(&lrs)?;
-        let lost = trainer.lost();
-        if !lost.is_empty() {
-            bail!(
-                "step {}: {} tensors are not finite numbers after the update, the first is `{}`; images: {}; {}",
-                step + 1,
-                lost.len(),
-                lost[0],
-                self.images(&slices).join(", "),
-                self.advice()
-            );
-        }
+        let grad_norm = trainer.update(&lrs).with_context(|| {
+            format!("step {}; images: {}; {}", step + 1, self.images(&slices).join(", "), self.advice())
+        })?;
         self.at.step = step + 1;
         Ok(LogLine {
             step: step + 1,
@@ -393,6 +363,7 @@ impl<'a> Run<'a> {
             text_encoder_lr: self.config.network.train_text_encoder.then(|| lrs.texts[0]),
             grad_norm,
             seconds: start.elapsed().as_secs_f64(),
+            memory: resident(),
             images: self.images(&slices),
             validated: None,
         })
@@ -411,14 +382,8 @@ impl<'a> Run<'a> {
         format!("{kept}; a lower learning rate is the usual cure")
     }
 
-    /// Encodes what is missing, and makes the feed of batches.
-    fn feed(
-        &self,
-        dataset: &'a Dataset,
-        batches: &Batches,
-        trainer: &Trainer,
-        hooks: &mut dyn Hooks,
-    ) -> Result<Feed<'a>> {
+    /// The feeds of what is trained and of what is held back, if anything is.
+    fn feeds(&self, trainer: &Trainer, hooks: &mut dyn Hooks) -> Result<(Feed<'a>, Option<Feed<'a>>)> {
         let device = trainer.device();
         let encoder = Encoder {
             vae: &self.base.vae,
@@ -428,6 +393,36 @@ impl<'a> Run<'a> {
             store: self.place.cache,
             masked: self.config.loss.masked_loss,
         };
+        let c = &self.config.captions;
+        let trained = if self.config.network.train_text_encoder { trained_texts(&self.base.text) } else { vec![] };
+        let captions = Captions::new(&Own::new(self.config, self.dataset)?, self.dataset, self.plan.total_steps);
+        let mut prompts = Prompts::new(&self.base.text, trained, c, &device);
+        // Prompts that are drawn anew in each step would only fill the disk.
+        if let Some(store) = self.place.cache
+            && captions.come_back()
+        {
+            prompts = prompts.keep_in(store)?;
+        }
+        let prompts = Rc::new(RefCell::new(prompts));
+        let feed = self.feed(&encoder, (self.dataset, &self.batches, captions), prompts.clone(), trainer, hooks)?;
+        if self.held.items.is_empty() {
+            return Ok((feed, None));
+        }
+        let batches = Batches::new(self.config, self.held, self.base.needs())?;
+        let captions = Captions::new(&Own::new(self.config, self.held)?, self.held, self.plan.total_steps);
+        let held = self.feed(&encoder, (self.held, &batches, captions), prompts, trainer, hooks)?;
+        Ok((feed, Some(held)))
+    }
+
+    /// Encodes what is missing, and makes the feed of batches.
+    fn feed(
+        &self,
+        encoder: &Encoder<'_>,
+        (dataset, batches, captions): (&'a Dataset, &Batches, Captions),
+        prompts: Rc<RefCell<Prompts<'a>>>,
+        trainer: &Trainer,
+        hooks: &mut dyn Hooks,
+    ) -> Result<Feed<'a>> {
         let latents = encoder.all(self.config, dataset, batches, &mut |done, total| {
             hooks.caching(done, total);
             if hooks.cancelled() { bail!(Cancelled { step: self.at.step }) } else { Ok(()) }
@@ -442,16 +437,6 @@ impl<'a> Run<'a> {
             timesteps.0,
             timesteps.1
         );
-        let c = &self.config.captions;
-        let trained = if self.config.network.train_text_encoder { trained_texts(&self.base.text) } else { vec![] };
-        let mut prompts = Prompts::new(&self.base.text, trained, c, &device);
-        let captions = Captions::new(&Own::new(self.config, dataset)?, dataset, self.plan.total_steps);
-        // Prompts that are drawn anew in each step would only fill the disk.
-        if let Some(store) = self.place.cache
-            && captions.come_back()
-        {
-            prompts = prompts.keep_in(store)?;
-        }
         Ok(Feed {
             config: self.config,
             dataset,
@@ -463,56 +448,8 @@ impl<'a> Run<'a> {
             path,
             timesteps,
             sizes: self.base.network.takes().size,
-            device,
+            device: encoder.device.clone(),
         })
-    }
-
-    /// Saves a checkpoint if one is due after this step.
-    fn checkpoint(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<bool> {
-        let (step, c) = (self.at.step, self.config);
-        let is_last = step == self.plan.total_steps;
-        let of_epoch = step.is_multiple_of(self.plan.steps_per_epoch)
-            && c.saving.save_every_epochs.is_some_and(|n| epoch.is_multiple_of(n));
-        let of_step = c.saving.save_every_steps.is_some_and(|n| step.is_multiple_of(n));
-        // Names as sd-scripts writes them.
-        let stem = if is_last {
-            c.saving.name.clone()
-        } else if of_step {
-            format!("{}-step{step:08}", c.saving.name)
-        } else if of_epoch {
-            format!("{}-{epoch:06}", c.saving.name)
-        } else {
-            return Ok(false);
-        };
-        let facts = MetadataFacts {
-            config: c,
-            dataset: self.dataset,
-            plan: &self.plan,
-            prediction: trainer.objective.prediction,
-            zero_snr: trainer.objective.path.ends_in_noise(),
-            base_name: &self.base.name,
-            base_digest: &self.base.digest,
-            architecture: self.base.family.architecture,
-            base_version: self.base.family.base_model_version,
-            lora_module: self.base.family.network.trainer,
-            fingerprint: &self.at.fingerprint,
-        };
-        let bytes = metadata::file(&facts, step, epoch, &stem, &trainer.with_evaluated(|t| Ok(t.trained.entries()))?)?;
-        let path = PathBuf::from(format!("{stem}.safetensors"));
-        write_atomic(&self.place.out_dir.join(&path), &bytes)?;
-        let sha256 = format!("{:x}", Sha256::digest(&bytes));
-        self.at.checkpoints.push(CheckpointFile { step, epoch, path, sha256, is_last });
-        self.retire();
-        Ok(true)
-    }
-
-    /// Takes checkpoints out of the list that are too many; their files go once the state is saved.
-    fn retire(&mut self) {
-        let Some(keep) = self.config.saving.keep_checkpoints else { return };
-        let list = &mut self.at.checkpoints;
-        let before_last = list.iter().filter(|c| !c.is_last).count();
-        let gone: Vec<_> = list.drain(..before_last.saturating_sub(keep)).collect();
-        self.stale.extend(gone.into_iter().map(|c| self.place.out_dir.join(c.path)));
     }
 
     fn save_state(&mut self, trainer: &Trainer) -> Result<()> {
@@ -526,20 +463,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Waits while that is what whoever watches wants.
-pub(crate) fn rest(step: u64, hooks: &mut dyn Hooks) {
-    hooks.note(&format!("paused after step {step}"));
-    while hooks.wish() == Wish::Pause {
-        std::thread::sleep(PAUSE);
-    }
-}
-
-/// Identity of a run: what its result depends on. How often the state is saved is no part of it.
+/// Identity of a run: what its result depends on.
 fn fingerprint(config: &Config, base: &Base, dataset: &Dataset) -> Result<String> {
-    let config = &config.with(json!({"state_every": 1}))?;
     let start = config.network.start_from.as_ref().map(|path| digest(path).with_context(|| path.display().to_string()));
     let mut hash = Sha256::new();
-    let parts = [serde_json::to_string(config)?, base.digest.clone(), dataset.digest()];
+    let parts = [serde_json::to_string(&config.identity())?, base.digest.clone(), dataset.digest()];
     for part in parts.into_iter().chain(start.transpose()?) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
