@@ -167,6 +167,7 @@ mod tests {
             deprecated: false,
             aliases: Vec::new(),
             strict: false,
+            behaviour: spec::Behaviour::default(),
         }
     }
 

@@ -95,7 +95,7 @@ fn progress_line(event: &Event, seen: &mut HashMap<Arc<str>, Instant>) -> Option
             seen.insert(node.id.clone(), Instant::now());
             Some(format!("  start    {}", name(node)))
         }
-        Event::Progress { node, done, total, message, eta, overall } => {
+        Event::Progress { node, done, total, message, eta, overall, .. } => {
             let last = seen.get_mut(&node.id)?;
             if last.elapsed() < LINE_INTERVAL {
                 return None;
@@ -143,7 +143,7 @@ impl Bars {
                 self.nodes.borrow_mut().insert(node.id.clone(), bar);
                 self.whole(overall);
             }
-            Event::Progress { node, done, total, message, eta, overall } => {
+            Event::Progress { node, done, total, message, eta, overall, .. } => {
                 if let Some(bar) = self.nodes.borrow().get(&node.id) {
                     if bar.length() != Some(*total) {
                         bar.set_length(*total);
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn node() -> NodeRef {
-        NodeRef { id: "5".into(), class_type: "TrainLora".into(), title: None }
+        NodeRef::new("5", "TrainLora")
     }
 
     #[test]
@@ -209,6 +209,8 @@ mod tests {
             node: node(),
             done: 50,
             total: 400,
+            value: 50.0,
+            max: 400.0,
             message: "loss 0.12".into(),
             eta: Some(70.0),
             overall,

@@ -32,6 +32,8 @@ pub(crate) struct Clock {
     over: usize,
     weight: f64,
     weight_over: f64,
+    /// What a node of unknown duration counts for.
+    usual: f64,
     /// Of the nodes that have not started: the sum of known durations, and how many are unknown.
     waiting_seconds: f64,
     waiting_unknown: usize,
@@ -66,17 +68,38 @@ impl Clock {
             over: 0,
             weight: nodes.iter().flatten().map(|n| n.weight).sum(),
             weight_over: 0.0,
+            usual,
             waiting_seconds: known.iter().sum(),
             waiting_unknown: nodes.iter().flatten().filter(|n| n.expected.is_none()).count(),
             nodes,
         }
     }
 
+    /// More nodes, behind those known so far; they do not run unless [`Clock::needed`] says so.
+    pub(crate) fn add(&mut self, count: usize) {
+        self.nodes.resize_with(self.nodes.len() + count, || None);
+    }
+
+    /// This node has to run after all.
+    pub(crate) fn needed(&mut self, node: usize, expected: Option<f64>) {
+        let weight = expected.unwrap_or(self.usual).max(1e-3);
+        self.nodes[node] = Some(Timed { expected, weight, started: None, first: None, latest: None });
+        self.total += 1;
+        self.weight += weight;
+        match expected {
+            Some(seconds) => self.waiting_seconds += seconds,
+            None => self.waiting_unknown += 1,
+        }
+    }
+
     pub(crate) fn started(&mut self, node: usize, now: f64) {
         let Some(timed) = &mut self.nodes[node] else { return };
-        timed.started = Some(now);
-        self.running.push(node);
-        self.leave_queue(node);
+        // A node that goes on with lazy inputs starts once.
+        if timed.started.is_none() {
+            timed.started = Some(now);
+            self.running.push(node);
+            self.leave_queue(node);
+        }
     }
 
     fn leave_queue(&mut self, node: usize) {

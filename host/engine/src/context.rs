@@ -1,10 +1,10 @@
 //! What a node sees of the run it is part of.
 
-use crate::{Level, Services};
+use crate::{CacheLevel, Level, NodeError, NodeRef, Outputs, RunOptions, Services};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Asks a run to stop. Clones share one state.
 #[derive(Clone, Debug, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
+pub struct CancelToken {
+    own: Arc<AtomicBool>,
+    /// That of the whole run, if this one is of a part.
+    whole: Option<Arc<AtomicBool>>,
+}
 
 impl CancelToken {
     /// A token that nobody has cancelled.
@@ -23,12 +27,17 @@ impl CancelToken {
 
     /// Asks the run to stop at its next step.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.own.store(true, Ordering::Relaxed);
     }
 
     /// Has somebody asked?
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.own.load(Ordering::Relaxed) || self.whole.as_ref().is_some_and(|w| w.load(Ordering::Relaxed))
+    }
+
+    /// A token that is cancelled with this one, but can be cancelled alone.
+    pub(crate) fn part(&self) -> Self {
+        Self { own: Arc::default(), whole: Some(self.own.clone()) }
     }
 }
 
@@ -40,10 +49,27 @@ pub struct Cancelled;
 /// What goes from a node's thread to the thread that reports.
 pub(crate) enum Told {
     Started,
-    Progress { done: u64, total: u64, message: String },
+    Progress {
+        value: f64,
+        max: f64,
+        message: String,
+    },
     Preview(Arc<[u8]>),
+    Text(String),
     Log(Level, String),
+    /// A blocker's message.
+    Blocked(String),
+    /// An equal node ran meanwhile, or the store had the result of a node that an expansion needs.
+    Cached {
+        from: CacheLevel,
+        outputs: Arc<Outputs>,
+    },
+    /// These nodes are new, and have the next indices; does each run?
+    Added(Vec<NodeRef>),
+    /// This node has to run after all.
+    Needed,
     Over(Over),
+    WorkerCame,
     WorkerLeft,
 }
 
@@ -55,6 +81,7 @@ pub(crate) enum Over {
     },
     Failed {
         message: String,
+        error: NodeError,
     },
     Cancelled,
     /// Never ran, because the node with this index failed.
@@ -74,7 +101,11 @@ pub struct Context {
     pub(crate) services: Arc<Services>,
     pub(crate) cancel: CancelToken,
     pub(crate) sink: Option<(usize, Sender<(usize, Told)>)>,
+    pub(crate) options: Arc<RunOptions>,
     last_progress: Arc<Mutex<Option<Instant>>>,
+    /// Which call over a list this is, and how many graphs it has built.
+    call: usize,
+    graphs: Arc<AtomicUsize>,
 }
 
 impl Context {
@@ -86,7 +117,10 @@ impl Context {
             services,
             cancel,
             sink: None,
+            options: Arc::default(),
             last_progress: Arc::default(),
+            call: 0,
+            graphs: Arc::default(),
         }
     }
 
@@ -100,17 +134,52 @@ impl Context {
         Self { sink: None, ..self.clone() }
     }
 
+    /// The context of one call over a list.
+    pub(crate) fn for_call(&self, index: usize) -> Self {
+        Self { call: index, graphs: Arc::default(), ..self.clone() }
+    }
+
+    /// Which call of the node this is, counted from 0: there is one for each item of a list.
+    pub fn call_index(&self) -> usize {
+        self.call
+    }
+
+    /// What the ids of the next graph of this call begin with; see [`spec::GraphBuilder`].
+    pub fn graph_prefix(&self) -> String {
+        format!("{}.{}.{}.", self.node_id, self.call, self.graphs.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What the front end wants saved in pictures; null if it sent nothing.
+    pub fn extra_pnginfo(&self) -> &serde_json::Value {
+        &self.options.extra_pnginfo
+    }
+
+    /// The workflow in API form as it was sent; null if the caller did not say.
+    pub fn prompt(&self) -> &serde_json::Value {
+        &self.options.prompt
+    }
+
     /// Step `done` of `total` is over. May be called at every step: what is too frequent is dropped.
     pub fn progress(&self, done: u64, total: u64, message: &str) {
+        self.progress_of(done as f64, total as f64, message);
+    }
+
+    /// [`Context::progress`] for what is not counted in steps, such as seconds.
+    pub fn progress_of(&self, value: f64, max: f64, message: &str) {
         if self.sink.is_none() {
             return;
         }
         let mut last = self.last_progress.lock();
-        if done < total && last.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
+        if value < max && last.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
             return;
         }
         *last = Some(Instant::now());
-        self.tell(Told::Progress { done, total, message: message.to_owned() });
+        self.tell(Told::Progress { value, max, message: message.to_owned() });
+    }
+
+    /// Shows a text at the node.
+    pub fn text(&self, text: &str) {
+        self.tell(Told::Text(text.to_owned()));
     }
 
     /// Shows a picture of the work so far, as PNG.

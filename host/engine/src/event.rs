@@ -12,6 +12,42 @@ pub struct NodeRef {
     /// The user's name for the node, if the workflow has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<Arc<str>>,
+    /// For a node that the workflow does not have: where it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Arc<Origin>>,
+}
+
+/// Where a node of an expansion came from; all are ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// The node that a front end shows in its place.
+    pub display: Arc<str>,
+    /// The node that expanded.
+    pub parent: Arc<str>,
+    /// The node of the workflow that all this stands for.
+    pub real: Arc<str>,
+}
+
+impl NodeRef {
+    /// A node of the workflow.
+    pub fn new(id: impl Into<Arc<str>>, class_type: impl Into<Arc<str>>) -> Self {
+        Self { id: id.into(), class_type: class_type.into(), title: None, origin: None }
+    }
+
+    /// The id of the node that a front end shows for this one.
+    pub fn display(&self) -> &Arc<str> {
+        self.origin.as_ref().map_or(&self.id, |o| &o.display)
+    }
+
+    /// The id of the node whose expansion this one is part of.
+    pub fn parent(&self) -> Option<&Arc<str>> {
+        self.origin.as_ref().map(|o| &o.parent)
+    }
+
+    /// The id of the node of the workflow that this one belongs to.
+    pub fn real(&self) -> &Arc<str> {
+        self.origin.as_ref().map_or(&self.id, |o| &o.real)
+    }
 }
 
 impl std::fmt::Display for NodeRef {
@@ -52,6 +88,19 @@ pub enum Level {
     Error,
 }
 
+/// Why a node failed, for programs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct NodeError {
+    /// Without the node's name.
+    pub message: String,
+    /// ComfyUI's `exception_type`: `RuntimeError` unless the node [raised](crate::Raised) another.
+    pub kind: String,
+    /// The causes, outermost first.
+    pub traceback: Vec<String>,
+    /// The inputs as short JSON, a list each.
+    pub inputs: Map<String, Value>,
+}
+
 /// One thing that happened. Times are in seconds.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -62,19 +111,27 @@ pub enum Event {
         cached: usize,
         not_needed: usize,
     },
+    /// All nodes of the plan whose results are at hand, needed or not.
+    Cached {
+        nodes: Vec<Arc<str>>,
+    },
     NodeCached {
         node: NodeRef,
         from: CacheLevel,
         ui: Map<String, Value>,
     },
+    /// Comes again when a node that takes lazy inputs goes on.
     NodeStarted {
         node: NodeRef,
         overall: RunProgress,
     },
+    /// `value` and `max` are `done` and `total` with their fractions.
     Progress {
         node: NodeRef,
         done: u64,
         total: u64,
+        value: f64,
+        max: f64,
         message: String,
         eta: Option<f64>,
         overall: RunProgress,
@@ -85,10 +142,20 @@ pub enum Event {
         #[serde(skip)]
         png: Arc<[u8]>,
     },
+    /// Something to read at the node while it runs.
+    Text {
+        node: NodeRef,
+        text: String,
+    },
     /// `node` is none for lines of the engine itself.
     Log {
         node: Option<NodeRef>,
         level: Level,
+        message: String,
+    },
+    /// A call of the node did not happen because an input blocked it, with this message. The run goes on.
+    Blocked {
+        node: NodeRef,
         message: String,
     },
     NodeFinished {
@@ -101,11 +168,16 @@ pub enum Event {
     NodeFailed {
         node: NodeRef,
         message: String,
+        error: NodeError,
         overall: RunProgress,
     },
     /// Not run, because the node `by` failed.
     NodeBlocked {
         node: NodeRef,
         by: NodeRef,
+    },
+    /// Stopped while it ran.
+    NodeCancelled {
+        node: NodeRef,
     },
 }

@@ -1,8 +1,8 @@
 //! What makes two executions the same: a Merkle hash over class, revision, fingerprint, constants and ancestors.
 
-use crate::{CancelToken, Context, Node, Services, guard::guard};
-use graph::{Plan, PlanNode};
+use crate::{CancelToken, Context, Node, RunsEveryTime, Services, guard::guard};
 use sha2::{Digest, Sha256};
+use spec::Values;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -33,53 +33,65 @@ impl Identity {
     }
 }
 
-/// One pass over the plan: each node hashes its sources' hashes, so that a chain of n costs n.
-pub(crate) fn identify(
-    plan: &Plan,
-    nodes: &[Arc<dyn Node>],
-    services: &Arc<Services>,
-    cancel: &CancelToken,
-) -> Vec<Identity> {
-    let mut known: Vec<Identity> = Vec::with_capacity(plan.nodes.len());
-    for (planned, node) in plan.nodes.iter().zip(nodes) {
-        known.push(if cancel.is_cancelled() {
-            Identity::Unknown
-        } else {
-            one(planned, &**node, &known, services, cancel)
-        });
-    }
-    known
+/// A node whose identity is asked for.
+pub(crate) struct Subject<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) class_type: &'a str,
+    pub(crate) node: &'a dyn Node,
+    pub(crate) constants: &'a Values,
+    /// Input, identity of its source, slot.
+    pub(crate) links: Vec<(&'a str, &'a Identity, usize)>,
+    /// For a node of an expansion: the node that expanded, and its id.
+    pub(crate) parent: Option<(&'a Identity, &'a str)>,
 }
 
-fn one(
-    planned: &PlanNode,
-    node: &dyn Node,
-    known: &[Identity],
-    services: &Arc<Services>,
-    cancel: &CancelToken,
-) -> Identity {
-    let mut volatile = !node.spec().deterministic;
-    let mut sources = Vec::with_capacity(planned.links.len());
-    for (input, link) in &planned.links {
-        let Identity::Known { signature, volatile: source_volatile } = &known[link.node] else {
-            return Identity::Unknown;
-        };
-        volatile |= source_volatile;
-        sources.push((input, signature, link.slot));
+/// Each node hashes its sources' hashes, so that a chain of n costs n.
+pub(crate) fn identify(subject: &Subject, services: &Arc<Services>, cancel: &CancelToken) -> Identity {
+    if cancel.is_cancelled() {
+        return Identity::Unknown;
     }
-    let ctx = Context::new(&planned.id, &planned.class_type, services.clone(), cancel.clone());
-    let fingerprint = match guard(|| node.fingerprint(&ctx, &planned.constants)) {
+    let spec = subject.node.spec();
+    let mut volatile = !spec.deterministic;
+    let mut sources = Vec::with_capacity(subject.links.len());
+    for (input, source, slot) in &subject.links {
+        let Identity::Known { signature, volatile: source_volatile } = source else { return Identity::Unknown };
+        volatile |= source_volatile;
+        sources.push((input, signature, slot));
+    }
+    let ctx = Context::new(subject.id, subject.class_type, services.clone(), cancel.clone());
+    let asked = guard(|| match spec.behaviour.fingerprints {
+        true => subject.node.fingerprint(&ctx, &with_nulls(subject)),
+        false => subject.node.fingerprint(&ctx, subject.constants),
+    });
+    let fingerprint = match asked {
         Ok(fingerprint) => fingerprint,
+        Err(error) if error.is::<RunsEveryTime>() => {
+            volatile = true;
+            String::new()
+        }
         Err(error) => return Identity::Failed(format!("{error:#}")),
     };
     let mut hash = Hash(Sha256::new());
     hash.part(VERSION);
-    hash.part(&planned.class_type);
-    hash.part(&node.spec().revision.to_string());
+    hash.part(subject.class_type);
+    hash.part(&spec.revision.to_string());
     hash.part(&fingerprint);
-    for (name, value) in &planned.constants {
+    if spec.behaviour.is_personal() {
+        hash.part(subject.id);
+    }
+    for (name, value) in subject.constants {
         hash.part(name);
-        hash.part(&canonical(value));
+        match value {
+            spec::Value::Data(data) => hash.part(&canonical(data)),
+            // A value that the expanding node computed: it is known by how it was computed.
+            _ => match subject.parent.and_then(|(parent, id)| Some((parent.cacheable()?, id))) {
+                Some((signature, id)) => {
+                    hash.part(signature);
+                    hash.part(subject.id.strip_prefix(id).unwrap_or(subject.id));
+                }
+                None => volatile = true,
+            },
+        }
     }
     hash.part("links");
     for (input, signature, slot) in sources {
@@ -88,6 +100,11 @@ fn one(
         hash.part(&slot.to_string());
     }
     Identity::Known { signature: hash.hex(), volatile }
+}
+
+fn with_nulls(subject: &Subject) -> Values {
+    let links = subject.links.iter().map(|(name, ..)| ((*name).to_owned(), spec::Value::Data(serde_json::Value::Null)));
+    subject.constants.clone().into_iter().chain(links).collect()
 }
 
 struct Hash(Sha256);
@@ -108,7 +125,7 @@ impl Hash {
 }
 
 /// JSON with sorted keys: the order in which somebody wrote an object does not count.
-fn canonical(value: &spec::Value) -> String {
+fn canonical(value: &serde_json::Value) -> String {
     fn sorted(value: &serde_json::Value) -> serde_json::Value {
         match value {
             serde_json::Value::Object(o) => {
@@ -121,8 +138,7 @@ fn canonical(value: &spec::Value) -> String {
         }
     }
     match value {
-        spec::Value::Data(v) => sorted(v).to_string(),
-        // A plan's constants are data; anything else would have no stable text.
-        other => other.describe(),
+        serde_json::Value::Object(_) | serde_json::Value::Array(_) => sorted(value).to_string(),
+        plain => plain.to_string(),
     }
 }

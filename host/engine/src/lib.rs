@@ -5,12 +5,15 @@
 //! most nodes are written as a [`TypedNode`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod board;
+mod cache;
+mod calls;
 mod clock;
 mod context;
 mod event;
 mod guard;
 mod identity;
-mod lists;
+mod live;
 mod node;
 mod outputs;
 mod registry;
@@ -20,14 +23,15 @@ mod services;
 mod typed;
 mod workers;
 
+pub use cache::{CachePolicy, MemoryProbe, RamPolicy};
 pub use clock::History;
 pub use context::{CancelToken, Cancelled, Context};
-pub use event::{CacheLevel, Event, Level, NodeRef, RunProgress};
-pub use node::{Node, Outputs, ResultCache};
-pub use outputs::{IntoOutputs, IntoValue, WithUi};
+pub use event::{CacheLevel, Event, Level, NodeError, NodeRef, Origin, RunProgress};
+pub use node::{Node, Outputs, Raised, Refusal, ResultCache, RunsEveryTime};
+pub use outputs::{IntoOutputs, IntoValue, OrExpand, WithUi};
 pub use registry::{HostLists, Registry};
 pub use report::{Failure, NodeReport, RunReport, Status};
-pub use run::Engine;
+pub use run::{Engine, RunOptions};
 pub use services::Services;
 pub use typed::{TypedNode, node};
 

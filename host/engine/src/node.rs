@@ -1,7 +1,8 @@
 //! What the engine runs, and where results go that outlive the process.
 
 use crate::Context;
-use spec::{Value, Values};
+use spec::{Expansion, Value, Values};
+use std::collections::BTreeMap;
 
 /// A node that can run. Usually made by [`crate::node`] from a [`crate::TypedNode`].
 pub trait Node: Send + Sync {
@@ -11,8 +12,10 @@ pub trait Node: Send + Sync {
     /// What the result depends on besides class, constants and ancestors: a plugin's hash, digests of files that
     /// the constants name. Called before every run, also for cached nodes, so it must be cheap when nothing changed.
     ///
+    /// Nodes whose description says [`fingerprints`](spec::Behaviour::fingerprints) also see null for what is linked.
+    ///
     /// # Errors
-    /// When a named file cannot be read; the node then fails and does not run.
+    /// When a named file cannot be read; the node then fails and does not run. [`RunsEveryTime`] is no failure.
     fn fingerprint(&self, ctx: &Context, constants: &Values) -> anyhow::Result<String> {
         let _ = (ctx, constants);
         Ok(String::new())
@@ -33,6 +36,26 @@ pub trait Node: Send + Sync {
         Ok(true)
     }
 
+    /// Checks inputs before anything runs, if the description says so: constants, and null for what is linked. `types`
+    /// are those of the linked outputs. None: fine; else why not.
+    ///
+    /// # Errors
+    /// When the check itself fails.
+    fn validate(&self, inputs: &Values, types: &BTreeMap<String, String>) -> anyhow::Result<Option<Refusal>> {
+        let _ = (inputs, types);
+        Ok(None)
+    }
+
+    /// Which lazy inputs the call needs; asked again once they are there. What is not computed is null.
+    ///
+    /// # Errors
+    /// The node fails.
+    fn check_lazy(&self, ctx: &Context, inputs: &Values) -> anyhow::Result<Vec<String>> {
+        let _ = ctx;
+        let linked = |i: &&spec::Input| i.lazy && inputs.contains_key(&i.name);
+        Ok(self.spec().inputs.iter().filter(linked).map(|i| i.name.clone()).collect())
+    }
+
     /// Does the work. Long work reports progress and asks [`Context::check_cancelled`] at every step.
     ///
     /// # Errors
@@ -47,6 +70,32 @@ pub struct Outputs {
     pub values: Vec<Value>,
     /// For whoever watches: `{"files": [{"path", "sha256"}]}`, `images`, `text` …
     pub ui: serde_json::Map<String, serde_json::Value>,
+    /// Nodes to run in place of this one; `values` then do not count.
+    pub expand: Option<Expansion>,
+}
+
+/// Why a node does not accept its inputs, if it says so.
+pub type Refusal = Option<String>;
+
+/// What [`Node::fingerprint`] returns when nothing may be reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("runs every time")]
+pub struct RunsEveryTime;
+
+/// An error with the name that programs know it by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Raised {
+    /// ComfyUI's `exception_type`.
+    pub kind: String,
+    pub message: String,
+}
+
+impl Raised {
+    /// An error of this kind.
+    pub fn new(kind: &str, message: impl Into<String>) -> Self {
+        Self { kind: kind.to_owned(), message: message.into() }
+    }
 }
 
 /// A persistent store of outputs by signature.

@@ -103,6 +103,24 @@ macro_rules! tuples {
 }
 tuples! { (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
 
+/// What a node returns that sometimes expands: values, or a graph that stands in for the node.
+pub enum OrExpand<T> {
+    Values(T),
+    Expand(spec::Expansion),
+}
+
+impl<T: IntoOutputs> IntoOutputs for OrExpand<T> {
+    fn outputs() -> Vec<Output> {
+        T::outputs()
+    }
+    fn into_outputs(self) -> Outputs {
+        match self {
+            Self::Values(values) => values.into_outputs(),
+            Self::Expand(expansion) => Outputs { expand: Some(expansion), ..Outputs::default() },
+        }
+    }
+}
+
 /// Outputs together with something to show: `WithUi::new(image).file(path, sha256)`.
 pub struct WithUi<T> {
     pub outputs: T,

@@ -1,7 +1,7 @@
 //! The nodes that a workflow may use.
 
-use crate::Node;
-use graph::Catalog;
+use crate::{Node, guard::guard};
+use graph::{Catalog, Given, Judgement};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,5 +55,14 @@ impl Catalog for Registry {
 
     fn classes(&self) -> Vec<String> {
         self.nodes.keys().cloned().collect()
+    }
+
+    fn judge(&self, class_type: &str, given: &Given) -> Judgement {
+        let Some(node) = self.get(class_type) else { return Judgement::Fine };
+        match guard(|| node.validate(&given.inputs, &given.types)) {
+            Ok(None) => Judgement::Fine,
+            Ok(Some(reason)) => Judgement::Refused(reason),
+            Err(error) => Judgement::Failed(format!("{error:#}")),
+        }
     }
 }

@@ -1,31 +1,41 @@
 //! The engine: asks the caches, then runs what is left.
 
+use crate::board::{Asked, Board, NodeState};
+use crate::cache::Memory;
 use crate::context::{Over, Told};
-use crate::guard::guard;
-use crate::identity::{Identity, identify};
-use crate::workers::{Board, NodeState, work};
+use crate::live::LiveGraph;
+use crate::workers::{Job, start};
 use crate::{
-    CacheLevel, CancelToken, Context, Event, History, Level, Node, NodeRef, NodeReport, Outputs, Registry, ResultCache,
-    RunReport, Services, Status, clock::Clock,
+    CachePolicy, CancelToken, Event, History, Level, NodeRef, NodeReport, Registry, ResultCache, RunReport, Services,
+    Status, clock::Clock,
 };
 use anyhow::Context as _;
 use graph::Plan;
-use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashSet;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-/// Autograd recurses along the network, so a node's thread gets a big stack. It is address space until it is used.
-const STACK_BYTES: usize = 256 << 20;
-
 /// Runs plans and remembers their results from run to run.
 pub struct Engine {
-    registry: Registry,
-    services: Arc<Services>,
-    store: Option<Arc<dyn ResultCache>>,
-    memory: Mutex<HashMap<String, Arc<Outputs>>>,
-    history: Mutex<History>,
+    pub(crate) registry: Registry,
+    pub(crate) services: Arc<Services>,
+    pub(crate) store: Option<Arc<dyn ResultCache>>,
+    pub(crate) memory: Arc<Mutex<Memory>>,
+    pub(crate) policy: CachePolicy,
+    history: Arc<Mutex<History>>,
     threads: usize,
+}
+
+/// What one run knows besides its plan.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The workflow in API form as it was sent, for nodes that keep it.
+    pub prompt: serde_json::Value,
+    /// What the front end wants saved in pictures.
+    pub extra_pnginfo: serde_json::Value,
+    /// Ends the run at the first node that fails, as ComfyUI does; else only what needs it does not run.
+    pub fail_fast: bool,
 }
 
 impl Engine {
@@ -36,16 +46,25 @@ impl Engine {
             registry,
             services: Arc::new(services),
             store,
-            memory: Mutex::default(),
-            history: Mutex::default(),
+            memory: Arc::default(),
+            policy: CachePolicy::default(),
+            history: Arc::default(),
             threads: cores.min(2),
         }
     }
 
-    /// How many nodes may run side by side; by default two, or one on a single core.
+    /// How many nodes may run side by side; by default two, or one on a single core. Nodes that mostly wait run
+    /// besides.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
+        self
+    }
+
+    /// What stays in memory from run to run.
+    #[must_use]
+    pub fn with_cache(mut self, policy: CachePolicy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -54,6 +73,20 @@ impl Engine {
     pub fn with_history(self, history: History) -> Self {
         *self.history.lock() = history;
         self
+    }
+
+    /// An engine that lends other services, and shares memory, store and durations with this one.
+    #[must_use]
+    pub fn with_services(&self, services: Services) -> Self {
+        Self {
+            registry: self.registry.clone(),
+            services: Arc::new(services),
+            store: self.store.clone(),
+            memory: self.memory.clone(),
+            policy: self.policy.clone(),
+            history: self.history.clone(),
+            threads: self.threads,
+        }
     }
 
     /// Durations of all runs so far.
@@ -82,53 +115,53 @@ impl Engine {
     /// # Errors
     /// If nothing could start: the plan was made with another registry, or no thread could be started.
     pub fn run(&self, plan: &Plan, events: &dyn Fn(Event), cancel: &CancelToken) -> anyhow::Result<RunReport> {
+        self.run_with(plan, &RunOptions::default(), events, cancel)
+    }
+
+    /// [`Engine::run`] with options.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn run_with(
+        &self,
+        plan: &Plan,
+        options: &RunOptions,
+        events: &dyn Fn(Event),
+        cancel: &CancelToken,
+    ) -> anyhow::Result<RunReport> {
         let started = Instant::now();
-        let nodes = self.nodes(plan)?;
-        let identities = identify(plan, &nodes, &self.services, cancel);
-        let run = Run { engine: self, plan, nodes: &nodes, identities: &identities, refs: refs(plan), events, cancel };
-        let board = run.ask_caches();
-        run.announce(&board);
-        let board = run.execute(board, started)?;
+        self.memory.lock().begin();
+        let part = cancel.part();
+        let graph = LiveGraph::of_plan(plan, &self.registry, &self.services, &part)?;
+        let refs = graph.nodes.iter().map(|n| n.reference.clone()).collect();
+        let mut run = Run { engine: self, refs, events, started, clock: Clock::new(&[]) };
+        let (sender, receiver) = mpsc::channel();
+        let options = Arc::new(options.clone());
+        let board = run.ask_caches(plan, graph, &part, &options);
+        let waiting = board.left;
+        let (board, changed) = (Mutex::new(board), Condvar::new());
+        let job = Job { engine: self, options, cancel, part, board, changed, sender };
+        if waiting > 0 {
+            run.execute(&job, &receiver, self.threads)?;
+        }
+        let board = job.board.into_inner();
         // A cancelled run may not know all its identities, and is likely to be started again.
         if !cancel.is_cancelled() {
-            self.keep_only(&identities);
+            let used: HashSet<&str> = board.graph.nodes.iter().filter_map(|n| n.identity.cacheable()).collect();
+            self.memory.lock().end(&self.policy, &used);
         }
-        Ok(run.report(board, started.elapsed().as_secs_f64()))
-    }
-
-    fn nodes(&self, plan: &Plan) -> anyhow::Result<Vec<Arc<dyn Node>>> {
-        let find = |n: &graph::PlanNode| {
-            let node = self.registry.get(&n.class_type).cloned();
-            node.with_context(|| format!("node {} ({}): there is no such node in this host", n.id, n.class_type))
-        };
-        plan.nodes.iter().map(find).collect()
-    }
-
-    /// Memory holds what the last plan could use, as ComfyUI's classic cache does.
-    fn keep_only(&self, identities: &[Identity]) {
-        let used: HashSet<&str> = identities.iter().filter_map(Identity::cacheable).collect();
-        self.memory.lock().retain(|signature, _| used.contains(signature.as_str()));
+        Ok(run.report(plan, board, cancel.is_cancelled()))
     }
 }
 
-fn refs(plan: &Plan) -> Vec<NodeRef> {
-    let reference = |n: &graph::PlanNode| NodeRef {
-        id: n.id.as_str().into(),
-        class_type: n.class_type.as_str().into(),
-        title: n.title.as_deref().map(Into::into),
-    };
-    plan.nodes.iter().map(reference).collect()
-}
-
-/// One run of one plan. All lists are parallel to the plan's nodes.
+/// One run, as the thread sees it that reports.
 struct Run<'a> {
     engine: &'a Engine,
-    plan: &'a Plan,
-    nodes: &'a [Arc<dyn Node>],
-    identities: &'a [Identity],
+    /// By index in the running graph.
     refs: Vec<NodeRef>,
     events: &'a dyn Fn(Event),
-    cancel: &'a CancelToken,
+    started: Instant,
+    clock: Clock,
 }
 
 impl Run<'_> {
@@ -136,232 +169,158 @@ impl Run<'_> {
         (self.events)(event);
     }
 
-    fn context(&self, node: usize) -> Context {
-        let planned = &self.plan.nodes[node];
-        let services = self.engine.services.clone();
-        let mut ctx = Context::new(&planned.id, &planned.class_type, services, self.cancel.clone());
-        if let Identity::Known { signature, .. } = &self.identities[node] {
-            ctx.signature.clone_from(signature);
-        }
-        ctx
-    }
-
     /// Pulls from the outputs: a cached node pulls nothing.
-    fn ask_caches(&self) -> Board {
-        let mut board = Board::new(self.plan);
-        let mut stack: Vec<usize> = self.plan.outputs.clone();
-        while let Some(node) = stack.pop() {
-            if !matches!(board.states[node], NodeState::NotNeeded) {
-                continue;
-            }
-            board.states[node] = match self.cached(node) {
-                Some((outputs, from)) => NodeState::Cached { outputs, from },
-                None => {
-                    stack.extend(self.plan.nodes[node].links.iter().map(|(_, link)| link.node));
-                    NodeState::Waiting
-                }
+    fn ask_caches(
+        &mut self,
+        plan: &Plan,
+        graph: LiveGraph,
+        part: &CancelToken,
+        options: &Arc<crate::RunOptions>,
+    ) -> Board {
+        let mut board = Board::new(graph);
+        let ask = |index: usize, live: &crate::live::Live| -> Asked {
+            let warn = |message: String| {
+                tracing::warn!(node = %live.reference.id, "{message}");
+                self.emit(Event::Log { node: Some(self.refs[index].clone()), level: Level::Warn, message });
             };
-        }
-        board.queue(self.plan);
-        board
-    }
-
-    fn cached(&self, node: usize) -> Option<(Arc<Outputs>, CacheLevel)> {
-        let signature = self.identities[node].cacheable()?;
-        if self.cancel.is_cancelled() {
-            return None;
-        }
-        let remembered = self.engine.memory.lock().get(signature).cloned();
-        if let Some(outputs) = remembered.filter(|o| self.restore(node, o)) {
-            return Some((outputs, CacheLevel::Memory));
-        }
-        let node_impl = &self.nodes[node];
-        let store = self.engine.store.as_ref().filter(|_| node_impl.persistent())?;
-        let outputs = match guard(|| store.get(signature, node_impl.spec())) {
-            Ok(found) => Arc::new(found?),
-            Err(error) => {
-                self.warn(node, format!("stored result is unusable, running again: {error:#}"));
-                return None;
-            }
+            self.engine.ask(live, part, options, &warn)
         };
-        if outputs.values.len() != node_impl.spec().outputs.len() || !self.restore(node, &outputs) {
-            return None;
-        }
-        self.engine.memory.lock().insert(signature.to_owned(), outputs.clone());
-        Some((outputs, CacheLevel::Store))
-    }
-
-    fn restore(&self, node: usize, outputs: &Outputs) -> bool {
-        guard(|| self.nodes[node].restore(&self.context(node), outputs)).unwrap_or_else(|error| {
-            self.warn(node, format!("could not restore the stored result, running again: {error:#}"));
-            false
-        })
-    }
-
-    fn warn(&self, node: usize, message: String) {
-        tracing::warn!(node = %self.refs[node].id, "{message}");
-        self.emit(Event::Log { node: Some(self.refs[node].clone()), level: Level::Warn, message });
-    }
-
-    fn announce(&self, board: &Board) {
-        let count = |which: fn(&NodeState) -> bool| board.states.iter().filter(|s| which(s)).count();
+        board.want(&plan.outputs, &ask);
+        let count = |which: fn(&NodeState) -> bool| board.slots.iter().filter(|s| which(&s.state)).count();
         self.emit(Event::RunStarted {
-            run: count(|s| matches!(s, NodeState::Waiting)),
+            run: count(NodeState::is_waiting),
             cached: count(|s| matches!(s, NodeState::Cached { .. })),
             not_needed: count(|s| matches!(s, NodeState::NotNeeded)),
         });
-        for (state, node) in board.states.iter().zip(&self.refs) {
-            if let NodeState::Cached { outputs, from } = state {
+        self.emit(Event::Cached { nodes: self.at_hand(&board) });
+        for (slot, node) in board.slots.iter().zip(&self.refs) {
+            if let NodeState::Cached { outputs, from } = &slot.state {
                 self.emit(Event::NodeCached { node: node.clone(), from: *from, ui: outputs.ui.clone() });
             }
         }
+        let history = self.engine.history.lock();
+        let expected = |(slot, node): (&crate::board::Slot, &NodeRef)| {
+            slot.state.is_waiting().then(|| history.expected(&node.class_type, &node.id))
+        };
+        self.clock = Clock::new(&board.slots.iter().zip(&self.refs).map(expected).collect::<Vec<_>>());
+        drop(history);
+        board
+    }
+
+    /// What is cached, needed or not.
+    fn at_hand(&self, board: &Board) -> Vec<Arc<str>> {
+        let memory = self.engine.memory.lock();
+        let at_hand = |(slot, live): (&crate::board::Slot, &Arc<crate::live::Live>)| {
+            let cached = match slot.state {
+                NodeState::Cached { .. } => true,
+                NodeState::NotNeeded => live.identity.cacheable().is_some_and(|s| memory.has(s)),
+                _ => false,
+            };
+            cached.then(|| live.reference.id.clone())
+        };
+        board.slots.iter().zip(&board.graph.nodes).filter_map(at_hand).collect()
     }
 
     /// Workers run nodes; this thread reports.
-    fn execute(&self, board: Board, started: Instant) -> anyhow::Result<Board> {
-        let mut clock = {
-            let history = self.engine.history.lock();
-            let expected = |(state, node): (&NodeState, &NodeRef)| {
-                matches!(state, NodeState::Waiting).then(|| history.expected(&node.class_type, &node.id))
-            };
-            Clock::new(&board.states.iter().zip(&self.refs).map(expected).collect::<Vec<_>>())
-        };
-        let waiting = board.left;
-        let shared = (Mutex::new(board), parking_lot::Condvar::new());
-        let (sender, receiver) = mpsc::channel();
-        let workers = self.engine.threads.min(waiting);
-        // `events` need not be shareable between threads: workers get only what they need.
-        let job = Job {
-            plan: self.plan,
-            nodes: self.nodes,
-            identities: self.identities,
-            engine: self.engine,
-            cancel: self.cancel,
-            sender,
-        };
+    fn execute(&mut self, job: &Job, receiver: &mpsc::Receiver<(usize, Told)>, threads: usize) -> anyhow::Result<()> {
         std::thread::scope(|scope| {
             let mut running = 0;
-            for _ in 0..workers {
-                let (job, shared) = (job.clone(), &shared);
-                let thread = std::thread::Builder::new().name("node".into()).stack_size(STACK_BYTES);
-                match thread.spawn_scoped(scope, move || work(&job, &shared.0, &shared.1)) {
-                    Ok(_) => running += 1,
+            for _ in 0..threads {
+                match start(scope, job) {
+                    Ok(()) => running += 1,
                     // One worker is enough to go on.
                     Err(_) if running > 0 => {}
                     Err(error) => return Err(error).context("could not start a thread for nodes"),
                 }
             }
-            drop(job);
             while running > 0 {
                 let Ok((node, told)) = receiver.recv() else { break };
-                if matches!(told, Told::WorkerLeft) {
-                    running -= 1;
-                } else {
-                    self.tell(node, told, &mut clock, started.elapsed().as_secs_f64());
+                match told {
+                    Told::WorkerCame => running += 1,
+                    Told::WorkerLeft => running -= 1,
+                    told => self.tell(node, told),
                 }
             }
             Ok(())
-        })?;
-        Ok(shared.0.into_inner())
+        })
     }
 
-    fn tell(&self, index: usize, told: Told, clock: &mut Clock, now: f64) {
+    fn tell(&mut self, index: usize, told: Told) {
+        let now = self.started.elapsed().as_secs_f64();
         let node = self.refs[index].clone();
         match told {
             Told::Started => {
-                clock.started(index, now);
-                self.emit(Event::NodeStarted { node, overall: clock.overall(now) });
+                self.clock.started(index, now);
+                self.emit(Event::NodeStarted { node, overall: self.clock.overall(now) });
             }
-            Told::Progress { done, total, message } => {
-                clock.progress(index, now, done, total);
-                let (eta, overall) = (clock.eta(index, now), clock.overall(now));
-                self.emit(Event::Progress { node, done, total, message, eta, overall });
+            Told::Progress { value, max, message } => {
+                let (done, total) = (value as u64, max as u64);
+                self.clock.progress(index, now, done, total);
+                let (eta, overall) = (self.clock.eta(index, now), self.clock.overall(now));
+                self.emit(Event::Progress { node, done, total, value, max, message, eta, overall });
             }
             Told::Preview(png) => self.emit(Event::Preview { node, png }),
+            Told::Text(text) => self.emit(Event::Text { node, text }),
             Told::Log(level, message) => self.emit(Event::Log { node: Some(node), level, message }),
+            Told::Blocked(message) => self.emit(Event::Blocked { node, message }),
+            Told::Cached { from, outputs } => {
+                self.clock.over(index);
+                self.emit(Event::NodeCached { node, from, ui: outputs.ui.clone() });
+            }
+            Told::Added(more) => {
+                self.clock.add(more.len());
+                self.refs.extend(more);
+            }
+            Told::Needed => {
+                let expected = self.engine.history.lock().expected(&node.class_type, &node.id);
+                self.clock.needed(index, expected);
+            }
             Told::Over(over) => {
-                clock.over(index);
-                let overall = clock.overall(now);
+                self.clock.over(index);
+                let overall = self.clock.overall(now);
                 match over {
                     Over::Finished { seconds, ui } => {
                         self.engine.history.lock().record(&node.class_type, &node.id, seconds);
                         self.emit(Event::NodeFinished { node, seconds, ui, overall });
                     }
-                    Over::Failed { message } => self.emit(Event::NodeFailed { node, message, overall }),
+                    Over::Failed { message, error } => {
+                        self.emit(Event::NodeFailed { node, message, error, overall });
+                    }
                     Over::Blocked { by } => self.emit(Event::NodeBlocked { node, by: self.refs[by].clone() }),
-                    Over::Cancelled => {}
+                    Over::Cancelled => self.emit(Event::NodeCancelled { node }),
                 }
             }
-            Told::WorkerLeft => {}
+            Told::WorkerCame | Told::WorkerLeft => {}
         }
     }
 
-    fn report(&self, board: Board, seconds: f64) -> RunReport {
-        let mut cancelled = false;
-        let mut outputs = vec![false; self.plan.nodes.len()];
-        self.plan.outputs.iter().for_each(|&o| outputs[o] = true);
-        let nodes = board
-            .states
-            .into_iter()
-            .enumerate()
-            .map(|(index, state)| {
-                let (status, result) = match state {
-                    NodeState::NotNeeded => (Status::NotNeeded, None),
-                    NodeState::Cached { outputs, from } => (Status::Cached { from }, Some(outputs)),
-                    NodeState::Ran { outputs, seconds } => (Status::Ran { seconds }, Some(outputs)),
-                    NodeState::Failed(message) => (Status::Failed { message }, None),
-                    NodeState::Blocked { by } => (Status::Blocked { by: self.refs[by].clone() }, None),
-                    NodeState::Waiting | NodeState::Cancelled => {
-                        cancelled = true;
-                        (Status::Cancelled, None)
-                    }
-                };
-                NodeReport { node: self.refs[index].clone(), status, output: outputs[index], outputs: result }
-            })
-            .collect();
-        RunReport { nodes, cancelled, seconds }
-    }
-}
-
-/// What the workers share of a run.
-#[derive(Clone)]
-pub(crate) struct Job<'a> {
-    pub(crate) plan: &'a Plan,
-    nodes: &'a [Arc<dyn Node>],
-    identities: &'a [Identity],
-    engine: &'a Engine,
-    pub(crate) cancel: &'a CancelToken,
-    pub(crate) sender: mpsc::Sender<(usize, Told)>,
-}
-
-impl Job<'_> {
-    /// Runs one node and stores its result. The error is the node's own, without the node's name.
-    pub(crate) fn run(&self, index: usize, inputs: spec::Values) -> anyhow::Result<Arc<Outputs>> {
-        let (planned, node) = (&self.plan.nodes[index], &self.nodes[index]);
-        let mut ctx = Context::new(&planned.id, &planned.class_type, self.engine.services.clone(), self.cancel.clone());
-        ctx.sink = Some((index, self.sender.clone()));
-        match &self.identities[index] {
-            Identity::Known { signature, .. } => ctx.signature.clone_from(signature),
-            Identity::Failed(message) => anyhow::bail!("{message}"),
-            Identity::Unknown => {}
-        }
-        let outputs = guard(|| crate::lists::run(&**node, &ctx, inputs))?;
-        let (expected, found) = (node.spec().outputs.len(), outputs.values.len());
-        anyhow::ensure!(expected == found, "expected {expected} outputs as the node describes them, found {found}");
-        if let Some(signature) = self.identities[index].cacheable() {
-            if let Some(store) = self.engine.store.as_ref().filter(|_| node.persistent())
-                && let Err(error) = guard(|| store.put(signature, node.spec(), &outputs))
-            {
-                ctx.log(Level::Warn, &format!("the result could not be stored: {error:#}"));
-            }
-            let outputs = Arc::new(outputs);
-            self.engine.memory.lock().insert(signature.to_owned(), outputs.clone());
-            return Ok(outputs);
-        }
-        Ok(Arc::new(outputs))
+    fn report(self, plan: &Plan, board: Board, was_cancelled: bool) -> RunReport {
+        let mut unfinished = false;
+        let mut outputs = vec![false; board.slots.len()];
+        plan.outputs.iter().for_each(|&o| outputs[o] = true);
+        let nodes = board.slots.into_iter().zip(self.refs.clone()).zip(outputs).map(|((slot, node), output)| {
+            let (status, result) = match slot.state {
+                NodeState::NotNeeded => (Status::NotNeeded, None),
+                NodeState::Cached { outputs, from } => (Status::Cached { from }, Some(outputs)),
+                NodeState::Ran { outputs, seconds } => (Status::Ran { seconds }, Some(outputs)),
+                NodeState::Failed(message) => (Status::Failed { message }, None),
+                NodeState::Blocked { by } => (Status::Blocked { by: self.refs[by].clone() }, None),
+                NodeState::Waiting | NodeState::Cancelled => {
+                    unfinished = true;
+                    (Status::Cancelled, None)
+                }
+            };
+            NodeReport { node, status, output, outputs: result }
+        });
+        let nodes = nodes.collect();
+        RunReport { nodes, cancelled: was_cancelled && unfinished, seconds: self.started.elapsed().as_secs_f64() }
     }
 }
 
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "semantics_tests.rs"]
+mod semantics;

@@ -1,12 +1,17 @@
 //! Nodes made of closures, a store in memory, and a shop that counts what ran.
 
-use crate::{CancelToken, Context, Engine, Event, Node, Outputs, Registry, ResultCache, RunReport, Services};
+use crate::{
+    CancelToken, Context, Engine, Event, Node, Outputs, Registry, ResultCache, RunOptions, RunReport, Services,
+};
 use parking_lot::Mutex;
-use spec::{Input, Output, Role, Socket, Value, Values, Widget};
+use spec::{Expansion, Input, Output, Role, Socket, Value, Values, Widget};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 type Work = Box<dyn Fn(&Context, &Values) -> anyhow::Result<Vec<Value>> + Send + Sync>;
+
+type Lever<T> = Option<Box<dyn Fn(&Values) -> T + Send + Sync>>;
+type Grow = Option<Box<dyn Fn(&Context, &Values) -> Option<Expansion> + Send + Sync>>;
 
 /// A node that does what a closure says and writes down that it ran.
 pub(crate) struct Fake {
@@ -16,13 +21,28 @@ pub(crate) struct Fake {
     pub(crate) fingerprint: Arc<Mutex<Result<String, String>>>,
     pub(crate) restores: Arc<Mutex<bool>>,
     pub(crate) ran: Arc<Mutex<Vec<String>>>,
+    /// What [`Node::check_lazy`] answers.
+    pub(crate) lazy: Lever<Vec<String>>,
+    /// The graph that stands in for the node; none of it: the node is `done`.
+    pub(crate) expand: Grow,
+    pub(crate) done: Lever<Vec<Value>>,
+    /// What [`Node::fingerprint`] answers, from what it sees.
+    pub(crate) changed: Lever<anyhow::Result<String>>,
+    /// Shows input `a`.
+    pub(crate) shows: bool,
 }
 
 impl Node for Fake {
     fn spec(&self) -> &spec::Node {
         &self.spec
     }
-    fn fingerprint(&self, _: &Context, _: &Values) -> anyhow::Result<String> {
+    fn check_lazy(&self, _: &Context, inputs: &Values) -> anyhow::Result<Vec<String>> {
+        Ok(self.lazy.as_ref().map_or_else(Vec::new, |lazy| lazy(inputs)))
+    }
+    fn fingerprint(&self, _: &Context, constants: &Values) -> anyhow::Result<String> {
+        if let Some(changed) = &self.changed {
+            return changed(constants);
+        }
         self.fingerprint.lock().clone().map_err(anyhow::Error::msg)
     }
     fn persistent(&self) -> bool {
@@ -35,11 +55,20 @@ impl Node for Fake {
         self.ran.lock().push(ctx.node_id.clone());
         let mut ui = serde_json::Map::new();
         ui.insert("signature".into(), ctx.signature().into());
-        Ok(Outputs { values: (self.work)(ctx, &inputs)?, ui })
+        if let (true, Some(Value::Data(a))) = (self.shows, inputs.get("a")) {
+            ui.insert("shown".into(), serde_json::json!([a]));
+        }
+        if let Some(expansion) = self.expand.as_ref().and_then(|e| e(ctx, &inputs)) {
+            return Ok(Outputs { ui, expand: Some(expansion), ..Outputs::default() });
+        }
+        if let Some(done) = &self.done {
+            return Ok(Outputs { values: done(&inputs), ui, expand: None });
+        }
+        Ok(Outputs { values: (self.work)(ctx, &inputs)?, ui, expand: None })
     }
 }
 
-fn input(name: &str) -> Input {
+pub(crate) fn input(name: &str) -> Input {
     Input {
         name: name.into(),
         socket: Socket::Int,
@@ -68,6 +97,7 @@ pub(crate) fn spec_of(id: &str, outputs: usize) -> spec::Node {
         deprecated: false,
         aliases: Vec::new(),
         strict: true,
+        behaviour: spec::Behaviour::default(),
     }
 }
 
@@ -93,6 +123,11 @@ impl Shop {
             fingerprint: Arc::new(Mutex::new(Ok(String::new()))),
             restores: Arc::new(Mutex::new(true)),
             ran: self.ran.clone(),
+            lazy: None,
+            expand: None,
+            done: None,
+            changed: None,
+            shows: false,
         }
     }
 
@@ -129,8 +164,13 @@ pub(crate) fn run(engine: &Engine, workflow: serde_json::Value) -> RunReport {
 }
 
 pub(crate) fn run_with_events(engine: &Engine, workflow: serde_json::Value) -> (RunReport, Vec<Event>) {
+    run_with(engine, workflow, &RunOptions::default())
+}
+
+pub(crate) fn run_with(engine: &Engine, workflow: serde_json::Value, options: &RunOptions) -> (RunReport, Vec<Event>) {
     let events = std::cell::RefCell::new(Vec::new());
-    let report = engine.run(&plan(engine, workflow), &|e| events.borrow_mut().push(e), &CancelToken::new()).unwrap();
+    let push = |e| events.borrow_mut().push(e);
+    let report = engine.run_with(&plan(engine, workflow), options, &push, &CancelToken::new()).unwrap();
     (report, events.into_inner())
 }
 

@@ -1,7 +1,8 @@
 //! A node as the struct of its inputs.
 
-use crate::{Context, IntoOutputs, Node, Outputs};
-use spec::{InputError, Inputs, Role, Values};
+use crate::{Context, IntoOutputs, Node, Outputs, Refusal};
+use spec::{Behaviour, InputError, Inputs, Role, Values};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -25,6 +26,11 @@ pub trait TypedNode: Inputs + Send + 'static {
     const OUTPUT_NAMES: &'static [&'static str] = &[];
     const ALIASES: &'static [&'static str] = &[];
 
+    /// What the node asks of the engine besides values.
+    fn behaviour() -> Behaviour {
+        Behaviour::default()
+    }
+
     type Output: IntoOutputs;
 
     /// See [`Node::fingerprint`].
@@ -34,6 +40,25 @@ pub trait TypedNode: Inputs + Send + 'static {
     fn fingerprint(ctx: &Context, constants: &Values) -> anyhow::Result<String> {
         let _ = (ctx, constants);
         Ok(String::new())
+    }
+
+    /// See [`Node::validate`].
+    ///
+    /// # Errors
+    /// When the check itself fails.
+    fn validate(inputs: &Values, types: &BTreeMap<String, String>) -> anyhow::Result<Option<Refusal>> {
+        let _ = (inputs, types);
+        Ok(None)
+    }
+
+    /// See [`Node::check_lazy`]. The fields of lazy inputs are options, since what nobody asked for stays away.
+    ///
+    /// # Errors
+    /// The node fails.
+    fn check_lazy(ctx: &Context, inputs: &Values) -> anyhow::Result<Vec<String>> {
+        let _ = ctx;
+        let linked = |i: &spec::Input| i.lazy && inputs.contains_key(&i.name);
+        Ok(Self::inputs().into_iter().filter(linked).map(|i| i.name).collect())
     }
 
     /// See [`Node::restore`].
@@ -73,6 +98,7 @@ pub fn node<T: TypedNode>() -> Arc<dyn Node> {
         deprecated: false,
         aliases: T::ALIASES.iter().map(|a| (*a).to_owned()).collect(),
         strict: T::STRICT,
+        behaviour: T::behaviour(),
     };
     Arc::new(Typed::<T> { spec, inputs: PhantomData })
 }
@@ -97,6 +123,14 @@ impl<T: TypedNode> Node for Typed<T> {
 
     fn restore(&self, ctx: &Context, outputs: &Outputs) -> anyhow::Result<bool> {
         T::restore(ctx, outputs)
+    }
+
+    fn validate(&self, inputs: &Values, types: &BTreeMap<String, String>) -> anyhow::Result<Option<Refusal>> {
+        T::validate(inputs, types)
+    }
+
+    fn check_lazy(&self, ctx: &Context, inputs: &Values) -> anyhow::Result<Vec<String>> {
+        T::check_lazy(ctx, inputs)
     }
 
     fn run(&self, ctx: &Context, inputs: Values) -> anyhow::Result<Outputs> {

@@ -8,12 +8,20 @@ use spec::{FromValue, Input, Socket, Widget};
 pub(crate) struct Wrong {
     pub(crate) kind: Kind,
     pub(crate) details: String,
-    pub(crate) extra: Map<String, Value>,
+    /// ComfyUI's own words; see [`crate::Problem`].
+    pub(crate) message: Option<String>,
+    pub(crate) brief: Option<String>,
+    pub(crate) extra: Box<Map<String, Value>>,
 }
 
 impl Wrong {
     pub(crate) fn new(kind: Kind, details: impl Into<String>) -> Self {
-        Self { kind, details: details.into(), extra: Map::new() }
+        Self { kind, details: details.into(), message: None, brief: None, extra: Box::default() }
+    }
+
+    pub(crate) fn brief(mut self, brief: String) -> Self {
+        self.brief = Some(brief);
+        self
     }
 
     fn received(mut self, value: &Value) -> Self {
@@ -25,8 +33,18 @@ impl Wrong {
 /// Lists longer than this are not echoed, as in ComfyUI.
 const ECHOED: usize = 20;
 
-/// The constant as the input's type wants it: `"16"` becomes `16` where an `INT` is wanted.
-pub(crate) fn check(input: &Input, value: &Value, host_list: &dyn Fn(&str) -> Vec<String>) -> Result<Value, Wrong> {
+/// The constant as the input's type wants it: `"16"` becomes `16` where an `INT` is wanted. `bounds` says whether to
+/// look at bounds and lists too.
+pub(crate) fn check(
+    input: &Input,
+    value: &Value,
+    bounds: bool,
+    host_list: &dyn Fn(&str) -> Vec<String>,
+) -> Result<Value, Wrong> {
+    let check_one = |input: &Input, value: &Value, list: &dyn Fn(&str) -> Vec<String>| match bounds {
+        true => check_one(input, value, list),
+        false => converted(input, value),
+    };
     if let Value::Array(items) = value {
         let whole = matches!(input.socket, Socket::Json | Socket::Any);
         let many = input.is_list || matches!(input.widget, Widget::Combo { multiselect: true, .. });
@@ -35,15 +53,24 @@ pub(crate) fn check(input: &Input, value: &Value, host_list: &dyn Fn(&str) -> Ve
         }
         if !whole {
             let details = format!("expected [node id, slot] or a single value, found {value}");
-            return Err(Wrong::new(Kind::BadLinkedInput, details).received(value));
+            return Err(Wrong::new(Kind::BadLinkedInput, details).received(value).brief(input.name.clone()));
         }
     }
     check_one(input, value, host_list)
 }
 
+fn converted(input: &Input, value: &Value) -> Result<Value, Wrong> {
+    convert(&input.socket, value).map_err(|details| {
+        let brief = format!("{}, {}, {details}", input.name, plain(value));
+        let mut wrong = Wrong::new(Kind::InvalidInputType, details).received(value).brief(brief);
+        wrong.message = Some(format!("Failed to convert an input value to a {} value", input.socket.name()));
+        wrong.extra.insert("exception_message".into(), json!(wrong.details));
+        wrong
+    })
+}
+
 fn check_one(input: &Input, value: &Value, host_list: &dyn Fn(&str) -> Vec<String>) -> Result<Value, Wrong> {
-    let converted =
-        convert(&input.socket, value).map_err(|details| Wrong::new(Kind::InvalidInputType, details).received(value))?;
+    let converted = converted(input, value)?;
     match &input.widget {
         // Widgets hold i64; the greatest stands for «no bound», because seeds reach 2⁶⁴ − 1.
         Widget::Int { min, max, .. } => {
@@ -64,7 +91,7 @@ fn check_one(input: &Input, value: &Value, host_list: &dyn Fn(&str) -> Vec<Strin
                 return Err(bound(Kind::ValueBiggerThanMax, min, max, value));
             }
         }
-        Widget::Combo { options, .. } => in_list(&converted, options, "")?,
+        Widget::Combo { options, .. } => in_list(input, &converted, options, "")?,
         Widget::HostList(name) if !matches!(name.as_str(), "folder" | "file") => {
             let names = host_list(name);
             if converted == "auto" && !names.iter().any(|n| n == "auto") {
@@ -76,7 +103,7 @@ fn check_one(input: &Input, value: &Value, host_list: &dyn Fn(&str) -> Vec<Strin
             if names.is_empty() {
                 return Err(none_of(name, value));
             }
-            in_list(&converted, &names, name)?;
+            in_list(input, &converted, &names, name)?;
         }
         _ => {}
     }
@@ -91,9 +118,16 @@ fn convert(socket: &Socket, value: &Value) -> Result<Value, String> {
             Err(e) => u64::from_value(&data).map(|n| json!(n)).map_err(|_| e),
         },
         Socket::Float => f64::from_value(&data).map(|n| json!(n)),
-        Socket::Boolean => bool::from_value(&data).map(Value::Bool),
+        // As Python's `bool()`: only what is empty is false.
+        Socket::Boolean => match value {
+            Value::Null => Ok(json!(false)),
+            Value::String(text) => Ok(json!(!text.is_empty())),
+            _ => bool::from_value(&data).map(Value::Bool),
+        },
         Socket::Text => String::from_value(&data).map(Value::String),
         Socket::Json | Socket::Any | Socket::Annotations => Ok(value.clone()),
+        // A union takes what one of its types takes, unchanged: `"IMAGE,FLOAT"` takes 3.0.
+        Socket::Named(name) if name.contains(',') => Ok(value.clone()),
         other => Err(format!(
             "expected a link to an output of type {}, found the constant {}",
             other.name(),
@@ -107,18 +141,22 @@ fn integer(value: &Value) -> Option<i128> {
 }
 
 fn bound(kind: Kind, min: &dyn std::fmt::Display, max: &dyn std::fmt::Display, value: &Value) -> Wrong {
-    Wrong::new(kind, format!("expected {min} to {max}, found {value}")).received(value)
+    let mut wrong = Wrong::new(kind, format!("expected {min} to {max}, found {value}")).received(value);
+    wrong.message = Some(match kind {
+        Kind::ValueSmallerThanMin => format!("Value {} smaller than min of {min}", plain(value)),
+        _ => format!("Value {} bigger than max of {max}", plain(value)),
+    });
+    wrong
 }
 
 fn none_of(list: &str, value: &Value) -> Wrong {
-    let details = format!(
-        "`{}` was asked for, but there is nothing in {list}; add a folder to `models` in anagama.toml",
-        plain(value)
-    );
-    Wrong::new(Kind::ValueNotInList, details).received(value)
+    let name = plain(value);
+    let details =
+        format!("`{name}` was asked for, but there is nothing in {list}; add a folder to `models` in anagama.toml");
+    Wrong::new(Kind::ValueNotInList, details).received(value).brief(format!("'{name}' not in []"))
 }
 
-fn in_list(value: &Value, options: &[String], list: &str) -> Result<(), Wrong> {
+fn in_list(input: &Input, value: &Value, options: &[String], list: &str) -> Result<(), Wrong> {
     let text = plain(value);
     if options.contains(&text) {
         return Ok(());
@@ -131,9 +169,16 @@ fn in_list(value: &Value, options: &[String], list: &str) -> Result<(), Wrong> {
     };
     let hint = nearest(&text, options.iter().map(String::as_str)).map(|n| format!("; did you mean `{n}`"));
     let details = format!("expected {known}, found `{text}`{}", hint.unwrap_or_default());
-    let mut wrong = Wrong::new(Kind::ValueNotInList, details).received(value);
-    let config = if options.len() > ECHOED { Value::Null } else { json!(options) };
-    wrong.extra.insert("input_config".into(), config);
+    let known = match options.len() {
+        n if n > ECHOED => format!("(list of length {n})"),
+        _ => format!("[{}]", options.iter().map(|o| format!("'{o}'")).collect::<Vec<_>>().join(", ")),
+    };
+    let found = value.as_str().map_or_else(|| value.to_string(), |text| format!("'{text}'"));
+    let brief = format!("{}: {found} not in {known}", input.name);
+    let mut wrong = Wrong::new(Kind::ValueNotInList, details).received(value).brief(brief);
+    if options.len() > ECHOED {
+        wrong.extra.insert("input_config".into(), Value::Null);
+    }
     Err(wrong)
 }
 
@@ -154,11 +199,11 @@ mod tests {
     }
 
     fn ok(input: &Input, value: Value) -> Value {
-        check(input, &value, &lists).unwrap_or_else(|w| panic!("{value}: {}", w.details))
+        check(input, &value, true, &lists).unwrap_or_else(|w| panic!("{value}: {}", w.details))
     }
 
     fn kind(input: &Input, value: Value) -> Kind {
-        check(input, &value, &lists).err().unwrap_or_else(|| panic!("{value} was accepted")).kind
+        check(input, &value, true, &lists).err().unwrap_or_else(|| panic!("{value} was accepted")).kind
     }
 
     #[test]
@@ -192,7 +237,7 @@ mod tests {
     fn combos_suggest_the_nearest_option() {
         let combo = Widget::Combo { options: vec!["euler".into(), "ddim".into()], default: None, multiselect: false };
         let sampler = input_with("sampler_name", Socket::Text, combo);
-        let wrong = check(&sampler, &json!("eular"), &lists).err().unwrap();
+        let wrong = check(&sampler, &json!("eular"), true, &lists).err().unwrap();
         assert_eq!(wrong.kind, Kind::ValueNotInList);
         assert_eq!(wrong.details, "expected one of euler, ddim, found `eular`; did you mean `euler`");
     }
@@ -201,7 +246,7 @@ mod tests {
     fn long_lists_are_not_echoed() {
         let options: Vec<String> = (0..42).map(|i| format!("option {i}")).collect();
         let combo = input_with("c", Socket::Text, Widget::Combo { options, default: None, multiselect: false });
-        let wrong = check(&combo, &json!("zzz"), &lists).err().unwrap();
+        let wrong = check(&combo, &json!("zzz"), true, &lists).err().unwrap();
         assert_eq!(wrong.details, "expected one of 42 names, found `zzz`");
         assert_eq!(wrong.extra["input_config"], Value::Null);
     }
@@ -220,7 +265,7 @@ mod tests {
         assert_eq!(ok(&tagger, json!("auto")), json!("taggers/a"));
         assert_eq!(kind(&tagger, json!("taggers/c")), Kind::ValueNotInList);
         let lora = input_with("lora", Socket::Text, Widget::HostList("models/loras".into()));
-        assert!(check(&lora, &json!("x"), &lists).err().unwrap().details.contains("nothing in models/loras"));
+        assert!(check(&lora, &json!("x"), true, &lists).err().unwrap().details.contains("nothing in models/loras"));
         let folder = input_with("folder", Socket::Text, Widget::HostList("folder".into()));
         assert_eq!(ok(&folder, json!("any/where")), json!("any/where"));
     }

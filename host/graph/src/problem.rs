@@ -18,10 +18,16 @@ pub enum Kind {
     ValueSmallerThanMin,
     ValueBiggerThanMax,
     ValueNotInList,
+    CustomValidationFailed,
+    /// A node's own check failed instead of answering.
+    CheckFailed,
     DependencyCycle,
     /// Ours: ComfyUI ignores inputs that a node does not have.
     UnknownInput,
 }
+
+/// ComfyUI finds these by an exception, which it reports under one of two types.
+const BY_EXCEPTION: [Kind; 3] = [Kind::MissingInputs, Kind::LinkToNowhere, Kind::CheckFailed];
 
 impl Kind {
     /// ComfyUI's `type` and its general sentence.
@@ -29,17 +35,19 @@ impl Kind {
         match self {
             Self::NoOutputs => ("prompt_no_outputs", "Prompt has no outputs"),
             Self::MissingNodeType => ("missing_node_type", "Node not found"),
-            Self::MissingInputs => ("exception_during_validation", "Node has no inputs object"),
+            Self::MissingInputs | Self::LinkToNowhere | Self::CheckFailed => {
+                ("exception_during_inner_validation", "Exception when validating inner node")
+            }
             Self::RequiredInputMissing => ("required_input_missing", "Required input is missing"),
             Self::BadLinkedInput => {
                 ("bad_linked_input", "Bad linked input, must be a length-2 list of [node_id, slot_index]")
             }
-            Self::LinkToNowhere => ("exception_during_inner_validation", "Exception when validating inner node"),
             Self::ReturnTypeMismatch => ("return_type_mismatch", "Return type mismatch between linked nodes"),
             Self::InvalidInputType => ("invalid_input_type", "Failed to convert an input value"),
             Self::ValueSmallerThanMin => ("value_smaller_than_min", "Value smaller than min"),
             Self::ValueBiggerThanMax => ("value_bigger_than_max", "Value bigger than max"),
             Self::ValueNotInList => ("value_not_in_list", "Value not in list"),
+            Self::CustomValidationFailed => ("custom_validation_failed", "Custom validation failed for node"),
             Self::DependencyCycle => ("dependency_cycle", "Dependency cycle detected"),
             Self::UnknownInput => ("unknown_input", "Node has no such input"),
         }
@@ -54,6 +62,10 @@ impl Kind {
     pub const fn message(self) -> &'static str {
         self.row().1
     }
+
+    pub(crate) fn is_exception(self) -> bool {
+        BY_EXCEPTION.contains(&self)
+    }
 }
 
 /// One problem: which node, which input, what was expected and found.
@@ -66,22 +78,32 @@ pub struct Problem {
     pub input: Option<String>,
     /// What was found, what was expected, what to do.
     pub details: String,
+    /// ComfyUI's `message`, where it says more than that of the kind.
+    pub message: Option<String>,
+    /// ComfyUI's `details`; none: the input's name.
+    pub brief: Option<String>,
     /// More facts for programs, as ComfyUI's `extra_info`.
     pub extra: Map<String, Value>,
+    /// Is the node an output node? Exceptions have another type there.
+    pub at_output: bool,
 }
 
 impl Problem {
-    /// The object that ComfyUI puts into `node_errors[id].errors`.
+    /// The object that ComfyUI puts into `node_errors[id].errors`; `extra_info.help` is our own sentence.
     pub fn to_json(&self) -> Value {
         let mut extra = self.extra.clone();
-        let details = match &self.input {
-            Some(input) => {
-                extra.insert("input_name".into(), json!(input));
-                format!("{input}: {}", self.details)
-            }
-            None => self.details.clone(),
-        };
-        json!({ "type": self.kind.name(), "message": self.kind.message(), "details": details, "extra_info": extra })
+        if let Some(input) = &self.input {
+            extra.entry("input_name").or_insert_with(|| json!(input));
+        }
+        extra.insert("help".into(), json!(self.details));
+        let (mut kind, mut message) = self.kind.row();
+        if self.at_output && self.kind.is_exception() {
+            (kind, message) = ("exception_during_validation", "Exception when validating node");
+            extra.retain(|key, _| !matches!(key.as_str(), "input_name" | "input_config" | "linked_node"));
+        }
+        let message = self.message.as_deref().unwrap_or(message);
+        let details = self.brief.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
+        json!({ "type": kind, "message": message, "details": details, "extra_info": extra })
     }
 }
 
@@ -110,35 +132,69 @@ pub struct Problems {
 }
 
 impl Problems {
+    /// Is there nothing to say?
+    pub fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// The body that ComfyUI answers to a bad prompt: `{"error": …, "node_errors": …}`.
     pub fn to_json(&self) -> Value {
-        let whole = self
-            .problems
-            .iter()
-            .find(|p| matches!(p.kind, Kind::NoOutputs | Kind::MissingNodeType | Kind::DependencyCycle));
-        let error = match whole {
-            Some(p) => p.to_json(),
-            None => json!({
-                "type": "prompt_outputs_failed_validation",
-                "message": "Prompt outputs failed validation",
-                "details": self.to_string(),
-                "extra_info": {},
-            }),
+        let whole = self.problems.iter().find(|p| matches!(p.kind, Kind::NoOutputs | Kind::MissingNodeType));
+        if let Some(problem) = whole {
+            let mut error = problem.to_json();
+            let missing = self.problems.iter().filter(|p| p.kind == Kind::MissingNodeType);
+            let missing: Vec<Value> = missing.map(|p| Value::Object(p.extra.clone())).collect();
+            if missing.len() > 1 {
+                error["extra_info"]["all"] = Value::Array(missing);
+            }
+            return json!({ "error": error, "node_errors": {} });
+        }
+        let text = |p: &Problem| {
+            let json = p.to_json();
+            let part = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+            format!("{}: {}", part("message"), part("details"))
         };
+        let error = json!({
+            "type": "prompt_outputs_failed_validation",
+            "message": "Prompt outputs failed validation",
+            "details": self.problems.iter().map(text).collect::<Vec<_>>().join("\n"),
+            "extra_info": {},
+        });
+        json!({ "error": error, "node_errors": self.node_errors() })
+    }
+
+    /// Node id → its errors and the outputs that cannot run because of them: `node_errors` of both answers.
+    pub fn node_errors(&self) -> Map<String, Value> {
         let mut nodes = Map::new();
         for p in self.problems.iter().filter(|p| !p.node.is_empty()) {
-            let entry = nodes.entry(p.node.clone()).or_insert_with(|| {
-                json!({
-                    "errors": [],
-                    "dependent_outputs": self.dependent_outputs.get(&p.node).cloned().unwrap_or_default(),
-                    "class_type": p.class_type,
-                })
-            });
-            if let Some(errors) = entry["errors"].as_array_mut() {
-                errors.push(p.to_json());
+            let json = p.to_json();
+            // ComfyUI reports a cycle at each of its nodes.
+            let cycle = p.extra.get("cycle_nodes").and_then(Value::as_array);
+            let ids: Vec<&str> = match cycle {
+                Some(ids) => ids.iter().filter_map(Value::as_str).collect(),
+                None => vec![&p.node],
+            };
+            let classes = p.extra.get("cycle_classes").and_then(Value::as_array);
+            for (i, id) in ids.into_iter().enumerate() {
+                let class = classes.and_then(|c| c.get(i)).and_then(Value::as_str).unwrap_or(&p.class_type);
+                let outputs = self.dependent_outputs.get(id).or_else(|| self.dependent_outputs.get(&p.node));
+                let entry = nodes.entry(id.to_owned()).or_insert_with(|| {
+                    json!({
+                        "errors": [],
+                        "dependent_outputs": outputs.cloned().unwrap_or_default(),
+                        "class_type": class,
+                    })
+                });
+                let mut error = json.clone();
+                if cycle.is_some() {
+                    error["extra_info"]["node_id"] = json!(id);
+                }
+                if let Some(errors) = entry["errors"].as_array_mut() {
+                    errors.push(error);
+                }
             }
         }
-        json!({ "error": error, "node_errors": nodes })
+        nodes
     }
 }
 

@@ -1,7 +1,7 @@
 //! A small catalog for the tests of this crate.
 
-use crate::Catalog;
-use spec::{Input, Node, Output, Role, Socket, Widget};
+use crate::{Catalog, Given, Judgement};
+use spec::{Input, Node, Output, Role, Socket, Validates, Value, Widget};
 use std::collections::BTreeMap;
 
 pub(crate) fn input(name: &str, socket: Socket) -> Input {
@@ -29,6 +29,7 @@ pub(crate) fn node(id: &str, inputs: Vec<Input>, outputs: &[Socket]) -> Node {
         deprecated: false,
         aliases: Vec::new(),
         strict: true,
+        behaviour: spec::Behaviour::default(),
     }
 }
 
@@ -42,7 +43,21 @@ impl Nodes {
         let optional = Input { required: false, ..input_with("colour", Socket::Text, Widget::None) };
         let mut loose = node("Loose", vec![input("image", Socket::Image)], &[Socket::Image]);
         loose.strict = false;
+        let union = || Socket::from_name("IMAGE,FLOAT");
+        let mut picky = node("Picky", vec![input("a", union()), input("b", union())], &[Socket::Image]);
+        picky.behaviour.validates = Some(Validates { inputs: vec!["a".into(), "b".into()], ..Validates::default() });
+        let unit = Widget::Float { default: 0.0, min: 0.0, max: 1.0, step: 0.1, round: None };
+        let mut sevens = node("Sevens", vec![input_with("x", Socket::Float, unit)], &[Socket::Image]);
+        sevens.behaviour.validates = Some(Validates { all: true, ..Validates::default() });
+        let mut typed = node("Typed", vec![input("image", Socket::Image)], &[Socket::Image]);
+        typed.behaviour.validates = Some(Validates { types: true, ..Validates::default() });
+        let mut average = node("Average", vec![input("input1", Socket::Image)], &[Socket::Image]);
+        average.behaviour.variadic = true;
         let all = [
+            picky,
+            sevens,
+            typed,
+            average,
             node("Empty", vec![input_with("width", Socket::Int, size), optional], &[Socket::Image]),
             node("Invert", vec![input("image", Socket::Image)], &[Socket::Image]),
             node("Split", vec![input("image", Socket::Image)], &[Socket::Image, Socket::Mask]),
@@ -62,5 +77,20 @@ impl Catalog for Nodes {
     }
     fn classes(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
+    }
+    /// `Picky` wants floats, `Sevens` no 7, `Typed` refuses masks, and a node of the id `broken` fails to check.
+    fn judge(&self, class_type: &str, given: &Given) -> Judgement {
+        let json = |name: &str| match given.inputs.get(name) {
+            Some(Value::Data(v)) => v.clone(),
+            _ => serde_json::Value::Null,
+        };
+        let no = |reason: &str| Judgement::Refused(Some(reason.to_owned()));
+        match class_type {
+            _ if given.node_id == "broken" => Judgement::Failed("boom".into()),
+            "Picky" if !json("a").is_f64() && !json("a").is_null() => no("no float"),
+            "Sevens" if json("x") == 7.0 => no("no sevens"),
+            "Typed" if given.types["image"] == "MASK" => Judgement::Refused(None),
+            _ => Judgement::Fine,
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! From a workflow as written to a plan that can run.
 
 use crate::constants::{self, Wrong};
-use crate::{Catalog, Kind, Link, Plan, PlanNode, Problem, Problems, Source, Workflow, WorkflowNode, nearest};
+use crate::{
+    Catalog, Given, Judgement, Kind, Link, Plan, PlanNode, Problem, Problems, Source, Workflow, WorkflowNode,
+    input_config, nearest,
+};
 use serde_json::{Map, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,24 +13,46 @@ use std::collections::{BTreeMap, BTreeSet};
 /// # Errors
 /// All problems at once, in the order of the nodes.
 pub fn validate(workflow: &Workflow, catalog: &dyn Catalog) -> Result<Plan, Problems> {
+    let checked = check(workflow, catalog, &Options::default());
+    match checked.plan {
+        Some(plan) if checked.problems.is_empty() => Ok(plan),
+        _ => Err(checked.problems),
+    }
+}
+
+/// What to check.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Only these output nodes (ComfyUI's `partial_execution_targets`); none: all.
+    pub targets: Option<Vec<String>>,
+}
+
+/// What can run, and what is wrong with the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// The outputs that nothing is wrong with; none if there is no such output.
+    pub plan: Option<Plan>,
+    pub problems: Problems,
+}
+
+/// Checks as [`validate`] does, but lets the good outputs run without the bad ones.
+pub fn check(workflow: &Workflow, catalog: &dyn Catalog, options: &Options) -> Checked {
     let mut check = Check {
         workflow,
         catalog,
         specs: workflow.nodes().iter().map(|n| catalog.node(&n.class_type)).collect(),
         problems: Vec::new(),
         warnings: Vec::new(),
-        plan: Plan::default(),
+        bad: vec![false; workflow.nodes().len()],
     };
     check.classes();
-    let outputs = check.outputs();
+    let whole = check.problems.is_empty();
+    let outputs = check.outputs(options);
     let order = check.order(&outputs);
-    let indices = check.inputs(&order);
-    check.plan.outputs = outputs.iter().map(|&o| indices[o]).collect();
-    check.plan.warnings = std::mem::take(&mut check.warnings);
-    if check.problems.is_empty() {
-        return Ok(check.plan);
-    }
-    Err(Problems { dependent_outputs: check.dependent_outputs(), problems: check.sorted() })
+    let nodes = check.inputs(&order);
+    let good: Vec<usize> = outputs.iter().copied().filter(|&o| !check.bad[o]).collect();
+    let plan = (whole && !good.is_empty()).then(|| check.plan(&order, nodes, &good));
+    Checked { plan, problems: Problems { dependent_outputs: check.dependent_outputs(), problems: check.sorted() } }
 }
 
 /// Positions are indices into [`Workflow::nodes`].
@@ -37,8 +62,12 @@ struct Check<'a> {
     specs: Vec<Option<&'a spec::Node>>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
-    plan: Plan,
+    /// By position: something is wrong with the node or with what it needs.
+    bad: Vec<bool>,
 }
+
+/// Reads a host list.
+type Lists<'l> = &'l dyn Fn(&str) -> Vec<String>;
 
 impl<'a> Check<'a> {
     fn node(&self, position: usize) -> &'a WorkflowNode {
@@ -53,8 +82,16 @@ impl<'a> Check<'a> {
             class_type: node.class_type.clone(),
             input: input.map(str::to_owned),
             details: wrong.details,
-            extra: wrong.extra,
+            message: wrong.message,
+            brief: wrong.brief,
+            extra: *wrong.extra,
+            at_output: self.specs[position].is_some_and(|s| s.output_node),
         }
+    }
+
+    fn report(&mut self, position: usize, input: Option<&str>, wrong: Wrong) {
+        self.bad[position] = true;
+        self.problems.push(self.problem(position, input, wrong));
     }
 
     /// As in ComfyUI, an unknown class is an error wherever it stands.
@@ -75,19 +112,25 @@ impl<'a> Check<'a> {
                 );
                 format!("there is no node `{}`; {help}", node.class_type)
             };
-            let mut wrong = Wrong::new(Kind::MissingNodeType, details);
-            wrong.extra = Map::from_iter([
+            let mut wrong = Wrong::new(Kind::MissingNodeType, details).brief(format!("Node ID '#{}'", node.id));
+            let named = node.title.clone().unwrap_or_else(|| node.class_type.clone());
+            wrong.message = Some(match node.class_type.as_str() {
+                "" => format!("Node '{named}' has no class_type. The workflow may be corrupted or a node is missing."),
+                _ => format!("Node '{named}' not found. The custom node may not be installed."),
+            });
+            *wrong.extra = Map::from_iter([
                 ("node_id".into(), json!(node.id)),
                 ("class_type".into(), json!(node.class_type)),
                 ("node_title".into(), json!(node.title.as_ref().unwrap_or(&node.class_type))),
             ]);
-            self.problems.push(self.problem(position, None, wrong));
+            self.report(position, None, wrong);
         }
     }
 
-    fn outputs(&mut self) -> Vec<usize> {
-        let outputs: Vec<usize> =
-            (0..self.specs.len()).filter(|&p| self.specs[p].is_some_and(|s| s.output_node)).collect();
+    fn outputs(&mut self, options: &Options) -> Vec<usize> {
+        let wanted = |id: &str| options.targets.as_ref().is_none_or(|targets| targets.iter().any(|t| t == id));
+        let is_output = |&p: &usize| self.specs[p].is_some_and(|s| s.output_node) && wanted(&self.node(p).id);
+        let outputs: Vec<usize> = (0..self.specs.len()).filter(is_output).collect();
         if outputs.is_empty() && self.problems.is_empty() {
             self.problems.push(Problem {
                 kind: Kind::NoOutputs,
@@ -95,19 +138,22 @@ impl<'a> Check<'a> {
                 class_type: String::new(),
                 input: None,
                 details: "no node of the workflow saves or shows anything; add an output node such as SaveImage".into(),
+                message: None,
+                brief: None,
                 extra: Map::new(),
+                at_output: false,
             });
         }
         outputs
     }
 
-    /// Positions of the nodes that a node's links lead to.
+    /// Positions of the nodes that a node's links lead to, as far as the node takes these inputs.
     fn sources(&self, position: usize) -> impl Iterator<Item = usize> + use<'a> {
-        let workflow = self.workflow;
+        let (workflow, spec) = (self.workflow, self.specs[position]);
         let inputs = self.node(position).inputs.as_deref().unwrap_or_default();
-        inputs.iter().filter_map(move |(_, source)| match source {
-            Source::Link { node, .. } => workflow.position(node),
-            Source::Constant(_) => None,
+        inputs.iter().filter_map(move |(name, source)| match source {
+            Source::Link { node, .. } if spec.is_none_or(|s| takes(s, name)) => workflow.position(node),
+            _ => None,
         })
     }
 
@@ -154,7 +200,7 @@ impl<'a> Check<'a> {
         order
     }
 
-    /// `cycle` goes against the links, from a node to what it needs; the report follows the data.
+    /// `cycle` goes against the links, from a node to what it needs; our sentence follows the data.
     fn report_cycle(&mut self, cycle: &[usize]) {
         let mut ids: Vec<&str> = cycle.iter().rev().map(|&p| self.node(p).id.as_str()).collect();
         ids.extend(ids.first().copied());
@@ -166,37 +212,34 @@ impl<'a> Check<'a> {
             ids.iter().map(|s| (*s).to_owned()).collect()
         };
         let details = format!("the node needs its own output: {}; break one of these links", shown.join(" → "));
-        let mut wrong = Wrong::new(Kind::DependencyCycle, details);
-        wrong.extra.insert("cycle".into(), json!(ids));
+        let named = |&p: &usize| format!("{} ({})", self.node(p).id, self.node(p).class_type);
+        let path: Vec<String> = cycle.iter().chain(cycle.first()).map(named).collect();
+        let mut wrong = Wrong::new(Kind::DependencyCycle, details).brief(path.join(" -> "));
+        wrong.extra.insert("cycle_nodes".into(), cycle.iter().map(|&p| self.node(p).id.as_str()).collect());
+        wrong.extra.insert("cycle_classes".into(), cycle.iter().map(|&p| self.node(p).class_type.as_str()).collect());
+        cycle.iter().for_each(|&p| self.bad[p] = true);
         if let Some(&first) = cycle.last() {
-            self.problems.push(self.problem(first, None, wrong));
+            self.report(first, None, wrong);
         }
     }
 
-    /// Checks the inputs and fills the plan; gives each position's index in the plan.
-    fn inputs(&mut self, order: &[usize]) -> Vec<usize> {
-        let mut indices = vec![usize::MAX; self.specs.len()];
+    /// Checks the inputs; by position, what a plan needs of each node, its links by position too.
+    fn inputs(&mut self, order: &[usize]) -> Vec<Option<PlanNode>> {
+        let mut nodes = vec![None; self.specs.len()];
         // Lists come from directories: read each once.
         let lists = std::cell::RefCell::new(BTreeMap::<String, Vec<String>>::new());
         let catalog = self.catalog;
         let host_list =
             |name: &str| lists.borrow_mut().entry(name.to_owned()).or_insert_with(|| catalog.host_list(name)).clone();
-        for (index, &position) in order.iter().enumerate() {
-            indices[position] = index;
+        for &position in order {
+            self.bad[position] |= self.sources(position).any(|source| self.bad[source]);
             let Some(spec) = self.specs[position] else { continue };
-            let planned = self.node_inputs(position, spec, &indices, &host_list);
-            self.plan.nodes.push(planned);
+            nodes[position] = Some(self.node_inputs(position, spec, &host_list));
         }
-        indices
+        nodes
     }
 
-    fn node_inputs(
-        &mut self,
-        position: usize,
-        spec: &spec::Node,
-        indices: &[usize],
-        host_list: &dyn Fn(&str) -> Vec<String>,
-    ) -> PlanNode {
+    fn node_inputs(&mut self, position: usize, spec: &spec::Node, host_list: Lists) -> PlanNode {
         let node = self.node(position);
         let mut planned = PlanNode {
             id: node.id.clone(),
@@ -207,53 +250,154 @@ impl<'a> Check<'a> {
         };
         let Some(given) = &node.inputs else {
             let details = "the node has no `inputs` object; write `\"inputs\": {}` if it needs none";
-            self.problems.push(self.problem(position, None, Wrong::new(Kind::MissingInputs, details)));
+            let mut wrong = Wrong::new(Kind::MissingInputs, details).brief("'inputs'".into());
+            wrong.extra.insert("exception_type".into(), json!("KeyError"));
+            self.report(position, None, wrong);
             return planned;
         };
+        let own_check = spec.behaviour.validates.as_ref();
+        let mut types = BTreeMap::new();
         for input in &spec.inputs {
             let source = given.iter().find(|(name, _)| *name == input.name).map(|(_, s)| s);
             let result = match source {
                 // Clients send null for an optional input that is empty.
                 None | Some(Source::Constant(serde_json::Value::Null)) if !input.required => Ok(()),
                 None => Err(required(input)),
-                Some(Source::Constant(value)) => constants::check(input, value, host_list).map(|value| {
-                    planned.constants.insert(input.name.clone(), spec::Value::Data(value));
-                }),
-                Some(Source::Link { node, slot }) => self.link(input, node, *slot, indices).map(|link| {
-                    planned.links.extend(link.map(|l| (input.name.clone(), l)));
-                }),
+                Some(Source::Constant(value)) => {
+                    let bounds = !own_check.is_some_and(|c| c.covers(&input.name));
+                    constants::check(input, value, bounds, host_list).map(|value| {
+                        planned.constants.insert(input.name.clone(), spec::Value::Data(value));
+                    })
+                }
+                Some(Source::Link { node, slot }) => {
+                    let judge_type = !own_check.is_some_and(|c| c.types);
+                    self.link(node, *slot, Some(input).filter(|_| judge_type)).map(|found| {
+                        if let Some((link, kind)) = found {
+                            planned.links.push((input.name.clone(), link));
+                            types.insert(input.name.clone(), kind);
+                        }
+                    })
+                }
             };
-            if let Err(wrong) = result {
-                self.problems.push(self.problem(position, Some(&input.name), wrong));
+            if let Err(mut wrong) = result {
+                if wrong.kind != Kind::RequiredInputMissing && !wrong.extra.contains_key("input_config") {
+                    wrong.extra.insert("input_config".into(), input_config(input, host_list));
+                }
+                self.report(position, Some(&input.name), wrong);
             }
         }
-        planned.links.sort_by(|a, b| a.0.cmp(&b.0));
-        for (name, _) in given.iter().filter(|(name, _)| !spec.inputs.iter().any(|i| i.name == *name)) {
+        for (name, source) in given.iter().filter(|(name, _)| !declares(spec, name)) {
+            if spec.behaviour.variadic {
+                match source {
+                    Source::Constant(value) => {
+                        planned.constants.insert(name.clone(), spec::Value::Data(value.clone()));
+                    }
+                    Source::Link { node, slot } => match self.link(node, *slot, None) {
+                        Ok(found) => planned.links.extend(found.map(|(link, _)| (name.clone(), link))),
+                        Err(wrong) => self.report(position, Some(name), wrong),
+                    },
+                }
+                continue;
+            }
             let problem = self.problem(position, Some(name), unknown(spec, name));
             let strict = spec.strict && !self.workflow.is_swapped(&node.id);
             if strict || self.workflow.is_overridden(&node.id, name) {
+                self.bad[position] = true;
                 self.problems.push(problem);
             } else {
                 self.warnings.push(problem);
             }
         }
+        planned.links.sort_by(|a, b| a.0.cmp(&b.0));
+        if let Some(own) = own_check {
+            self.ask(position, spec, own, given, &planned, types);
+        }
         planned
     }
 
-    /// None for links whose other end is reported elsewhere.
-    fn link(&self, input: &spec::Input, node: &str, slot: usize, indices: &[usize]) -> Result<Option<Link>, Wrong> {
+    /// Asks the node itself. As in ComfyUI, a refusal is reported at each input that the check covers.
+    fn ask(
+        &mut self,
+        position: usize,
+        spec: &spec::Node,
+        own: &spec::Validates,
+        given: &[(String, Source)],
+        planned: &PlanNode,
+        types: BTreeMap<String, String>,
+    ) {
+        let value = |name: &str, source: &Source| match source {
+            Source::Link { .. } => spec::Value::Data(serde_json::Value::Null),
+            Source::Constant(raw) => planned.constants.get(name).cloned().unwrap_or(spec::Value::Data(raw.clone())),
+        };
+        let covered = || given.iter().filter(|(name, _)| takes(spec, name) && own.covers(name));
+        let inputs = covered().map(|(name, source)| (name.clone(), value(name, source))).collect();
+        let mut names: Vec<Option<String>> = covered().map(|(name, _)| Some(name.clone())).collect();
+        names.extend(own.types.then(|| Some("input_types".to_owned())));
+        if names.is_empty() {
+            names.push(None);
+        }
+        let request = Given { node_id: self.node(position).id.clone(), inputs, types };
+        match self.catalog.judge(&spec.id, &request) {
+            Judgement::Fine => {}
+            Judgement::Failed(message) => {
+                let mut wrong = Wrong::new(Kind::CheckFailed, message.clone()).brief(message.clone());
+                wrong.extra.insert("exception_message".into(), json!(message));
+                self.report(position, None, wrong);
+            }
+            Judgement::Refused(reason) => {
+                for name in names {
+                    let help = reason.clone().unwrap_or_else(|| "the node does not accept this value".into());
+                    let brief = match (&name, &reason) {
+                        (Some(name), Some(reason)) => format!("{name} - {reason}"),
+                        (Some(one), None) | (None, Some(one)) => one.clone(),
+                        (None, None) => String::new(),
+                    };
+                    let wrong = Wrong::new(Kind::CustomValidationFailed, help).brief(brief);
+                    self.report(position, name.as_deref(), wrong);
+                }
+            }
+        }
+    }
+
+    /// The nodes that the good outputs need, their links as indices.
+    fn plan(&mut self, order: &[usize], mut nodes: Vec<Option<PlanNode>>, good: &[usize]) -> Plan {
+        let mut needed = vec![false; self.specs.len()];
+        good.iter().for_each(|&o| needed[o] = true);
+        for &position in order.iter().rev().filter(|&&p| nodes[p].is_some()) {
+            if needed[position] {
+                self.sources(position).for_each(|source| needed[source] = true);
+            }
+        }
+        let mut indices = vec![usize::MAX; self.specs.len()];
+        let mut plan = Plan { warnings: std::mem::take(&mut self.warnings), ..Plan::default() };
+        for &position in order.iter().filter(|&&p| needed[p]) {
+            let Some(mut node) = nodes[position].take() else { continue };
+            indices[position] = plan.nodes.len();
+            node.links.iter_mut().for_each(|(_, link)| link.node = indices[link.node]);
+            plan.nodes.push(node);
+        }
+        plan.outputs = good.iter().map(|&o| indices[o]).collect();
+        plan
+    }
+
+    /// The link, by position, and the type of what comes through it; none if the other end is reported elsewhere.
+    /// With an input its type is checked.
+    fn link(&self, node: &str, slot: usize, input: Option<&spec::Input>) -> Result<Option<(Link, String)>, Wrong> {
         let with_link = |kind, details: String| {
             let mut wrong = Wrong::new(kind, details);
             wrong.extra.insert("linked_node".into(), json!([node, slot]));
             wrong
         };
+        let exception = |name: &str, text: &str, mut wrong: Wrong| {
+            wrong.extra.insert("exception_type".into(), json!(name));
+            wrong.extra.insert("exception_message".into(), json!(text));
+            Err(wrong.brief(text.to_owned()))
+        };
         let Some(position) = self.workflow.position(node) else {
             let ids = self.workflow.nodes().iter().map(|n| n.id.as_str());
             let hint = nearest(node, ids).map(|n| format!("; did you mean `{n}`")).unwrap_or_default();
-            let mut wrong =
-                with_link(Kind::LinkToNowhere, format!("links to node `{node}`, which is not in the workflow{hint}"));
-            wrong.extra.insert("exception_type".into(), json!("KeyError"));
-            return Err(wrong);
+            let details = format!("links to node `{node}`, which is not in the workflow{hint}");
+            return exception("KeyError", &format!("'{node}'"), with_link(Kind::LinkToNowhere, details));
         };
         let Some(spec) = self.specs[position] else { return Ok(None) };
         let Some(output) = spec.outputs.get(slot) else {
@@ -261,23 +405,18 @@ impl<'a> Check<'a> {
                 0 => format!("links to output {slot} of node {node} ({}), which has no outputs", spec.id),
                 n => format!("links to output {slot} of node {node} ({}), expected 0 to {}", spec.id, n - 1),
             };
-            let mut wrong = with_link(Kind::LinkToNowhere, details);
-            wrong.extra.insert("exception_type".into(), json!("IndexError"));
-            return Err(wrong);
+            return exception("IndexError", "tuple index out of range", with_link(Kind::LinkToNowhere, details));
         };
-        if !accepts(&input.socket, &output.socket) {
-            let details = format!(
-                "expected {}, found {} from output {slot} of node {node} ({})",
-                input.socket.name(),
-                output.socket.name(),
-                spec.id
-            );
-            let mut wrong = with_link(Kind::ReturnTypeMismatch, details);
-            wrong.extra.insert("received_type".into(), json!(output.socket.name()));
+        let found = output.socket.name();
+        if let Some(input) = input.filter(|i| !accepts(&i.socket, &output.socket)) {
+            let wanted = input.socket.name();
+            let details = format!("expected {wanted}, found {found} from output {slot} of node {node} ({})", spec.id);
+            let brief = format!("{}, received_type({found}) mismatch input_type({wanted})", input.name);
+            let mut wrong = with_link(Kind::ReturnTypeMismatch, details).brief(brief);
+            wrong.extra.insert("received_type".into(), json!(found));
             return Err(wrong);
         }
-        // An index that is not yet known belongs to a cycle, which is reported as such.
-        Ok(Some(Link { node: indices[position], slot }).filter(|l| l.node != usize::MAX))
+        Ok(Some((Link { node: position, slot }, found.to_owned())))
     }
 
     fn sorted(&mut self) -> Vec<Problem> {
@@ -309,6 +448,15 @@ impl<'a> Check<'a> {
         }
         found
     }
+}
+
+fn declares(spec: &spec::Node, input: &str) -> bool {
+    spec.inputs.iter().any(|i| i.name == input)
+}
+
+/// Does a value for this input reach the node?
+fn takes(spec: &spec::Node, input: &str) -> bool {
+    spec.behaviour.variadic || declares(spec, input)
 }
 
 fn required(input: &spec::Input) -> Wrong {

@@ -1,4 +1,4 @@
-use super::validate;
+use super::{Checked, Options, validate};
 use crate::testing::Nodes;
 use crate::{Kind, Plan, Problems, Workflow};
 use serde_json::{Value, json};
@@ -89,7 +89,15 @@ fn a_cycle_is_named_by_its_path() {
     }));
     assert_eq!(kinds(&found), [("a", Kind::DependencyCycle)]);
     assert!(found.to_string().contains("a → b → c → a"), "{found}");
-    assert_eq!(found.to_json()["error"]["type"], "dependency_cycle");
+    let json = found.to_json();
+    assert_eq!(json["error"]["type"], "prompt_outputs_failed_validation");
+    for id in ["a", "b", "c"] {
+        assert_eq!(json["node_errors"][id]["errors"][0]["type"], "dependency_cycle");
+        assert_eq!(json["node_errors"][id]["errors"][0]["extra_info"]["node_id"], id);
+        assert_eq!(json["node_errors"][id]["dependent_outputs"], json!(["d"]));
+    }
+    let path = "c (Invert) -> b (Invert) -> a (Invert) -> c (Invert)";
+    assert_eq!(json["node_errors"]["a"]["errors"][0]["details"], path);
     let own = problems(json!({"a": {"class_type": "Loose", "inputs": {"image": ["a", 0]}},
         "d": {"class_type": "Save", "inputs": {"image": ["a", 0]}}}));
     assert!(own.to_string().contains("a → a"), "{own}");
@@ -177,4 +185,131 @@ fn a_workflow_without_outputs_says_so() {
     assert_eq!(kinds(&problems(json!({}))), [("", Kind::NoOutputs)]);
     let found = problems(json!({"1": {"class_type": "Empty", "inputs": {"width": 1}}}));
     assert_eq!(found.to_json()["error"]["type"], "prompt_no_outputs");
+}
+
+fn half(workflow: Value, targets: Option<&[&str]>) -> Checked {
+    let options = Options { targets: targets.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()) };
+    super::check(&Workflow::from_json(workflow).unwrap(), &Nodes::new(), &options)
+}
+
+fn ids(checked: &Checked) -> Vec<&str> {
+    checked.plan.as_ref().unwrap().nodes.iter().map(|n| n.id.as_str()).collect()
+}
+
+#[test]
+fn good_outputs_run_without_the_bad_ones() {
+    let checked = half(
+        json!({
+            "1": {"class_type": "Empty", "inputs": {"width": 8}},
+            "2": {"class_type": "Invert", "inputs": {"image": ["gone", 0]}},
+            "bad": {"class_type": "Save", "inputs": {"image": ["2", 0]}},
+            "worse": {"class_type": "Save", "inputs": {"image": ["gone", 0]}},
+            "good": {"class_type": "Save", "inputs": {"image": ["1", 0]}},
+        }),
+        None,
+    );
+    assert_eq!(ids(&checked), ["1", "good"]);
+    let plan = checked.plan.as_ref().unwrap();
+    assert_eq!((plan.outputs.clone(), plan.nodes[1].links[0].1.node), (vec![1], 0));
+    let errors = checked.problems.node_errors();
+    assert_eq!(errors.keys().collect::<Vec<_>>(), ["2", "worse"]);
+    assert_eq!(errors["2"]["dependent_outputs"], json!(["bad"]));
+    let error = &errors["2"]["errors"][0];
+    assert_eq!((&error["type"], &error["details"]), (&json!("exception_during_inner_validation"), &json!("'gone'")));
+    assert_eq!(errors["worse"]["errors"][0]["type"], "exception_during_validation");
+    assert_eq!(errors["worse"]["errors"][0]["extra_info"]["exception_type"], "KeyError");
+}
+
+#[test]
+fn targets_choose_among_the_outputs() {
+    let workflow = || {
+        json!({
+            "1": {"class_type": "Empty", "inputs": {"width": 8}},
+            "2": {"class_type": "Empty", "inputs": {"width": 0}},
+            "a": {"class_type": "Save", "inputs": {"image": ["1", 0]}},
+            "b": {"class_type": "Save", "inputs": {"image": ["2", 0]}},
+        })
+    };
+    let one = half(workflow(), Some(&["a", "1", "nobody"]));
+    assert_eq!((ids(&one), one.problems.is_empty()), (vec!["1", "a"], true));
+    for targets in [&[] as &[&str], &["1"]] {
+        let none = half(workflow(), Some(targets));
+        assert!(none.plan.is_none());
+        assert_eq!(none.problems.to_json()["error"]["type"], "prompt_no_outputs");
+    }
+}
+
+#[test]
+fn an_unknown_class_stops_even_good_outputs() {
+    let checked = half(
+        json!({
+            "1": {"class_type": "Empty", "inputs": {"width": 8}},
+            "a": {"class_type": "Save", "inputs": {"image": ["1", 0]}},
+            "x": {"class_type": "Nowhere", "inputs": {}, "_meta": {"title": "lost"}},
+        }),
+        None,
+    );
+    assert!(checked.plan.is_none());
+    let json = checked.problems.to_json();
+    assert_eq!((&json["error"]["type"], &json["node_errors"]), (&json!("missing_node_type"), &json!({})));
+    assert_eq!(json["error"]["extra_info"]["node_title"], "lost");
+}
+
+#[test]
+fn nodes_that_check_themselves_are_asked() {
+    let save = |id: &str| json!({"class_type": "Save", "inputs": {"image": [id, 0]}});
+    let picky =
+        |a: Value, b: Value| check(json!({"p": {"class_type": "Picky", "inputs": {"a": a, "b": b}}, "s": save("p")}));
+    assert!(picky(json!(5.0), json!(3.0)).is_ok());
+    for wrong in [json!(5), json!("foo")] {
+        let found = picky(wrong, json!(3.0)).unwrap_err();
+        assert_eq!(kinds(&found), [("p", Kind::CustomValidationFailed); 2], "at each input that the check covers");
+        let error = &found.node_errors()["p"]["errors"][0];
+        assert_eq!((&error["type"], &error["details"]), (&json!("custom_validation_failed"), &json!("a - no float")));
+        assert_eq!(error["extra_info"]["input_name"], "a");
+    }
+    let sevens = |x: f64| check(json!({"p": {"class_type": "Sevens", "inputs": {"x": x}}, "s": save("p")}));
+    assert!(sevens(5.0).is_ok(), "bounds are the node's own matter");
+    assert!(sevens(7.0).unwrap_err().to_string().contains("no sevens"));
+    let split = json!({"class_type": "Split", "inputs": {"image": ["e", 0]}});
+    let empty = json!({"class_type": "Empty", "inputs": {"width": 1}});
+    let typed = |slot: u64| {
+        let typed = json!({"class_type": "Typed", "inputs": {"image": ["split", slot]}});
+        check(json!({"e": empty, "split": split, "p": typed, "s": save("p")}))
+    };
+    assert!(typed(0).is_ok());
+    assert_eq!(typed(1).unwrap_err().node_errors()["p"]["errors"][0]["details"], "input_types");
+    let broken = check(json!({"broken": {"class_type": "Sevens", "inputs": {"x": 0.5}}, "s": save("broken")}));
+    assert_eq!(kinds(&broken.unwrap_err()), [("broken", Kind::CheckFailed)]);
+}
+
+#[test]
+fn undeclared_inputs_reach_a_variadic_node() {
+    let plan = check(json!({
+        "1": {"class_type": "Empty", "inputs": {"width": 8}},
+        "2": {"class_type": "Average", "inputs": {"input1": ["1", 0], "input2": ["1", 0], "more": 3}},
+        "s": {"class_type": "Save", "inputs": {"image": ["2", 0]}},
+    }))
+    .unwrap();
+    let average = plan.node("2").unwrap();
+    assert_eq!(average.links.len(), 2);
+    assert!(average.constants.contains_key("more"));
+}
+
+#[test]
+fn fields_are_worded_as_clients_know_them() {
+    let errors = |node: Value| {
+        let save = json!({"class_type": "Save", "inputs": {"image": ["1", 0]}});
+        let checked = half(json!({"1": node, "s": save}), None);
+        checked.problems.node_errors()["1"]["errors"][0].clone()
+    };
+    let low = errors(json!({"class_type": "Empty", "inputs": {"width": 0}}));
+    assert_eq!((&low["message"], &low["details"]), (&json!("Value 0 smaller than min of 1"), &json!("width")));
+    assert_eq!(low["extra_info"]["input_config"][1]["min"], 1);
+    assert_eq!(low["extra_info"]["received_value"], 0);
+    let wrong = errors(json!({"class_type": "Empty", "inputs": {"width": "many"}}));
+    assert_eq!(wrong["message"], "Failed to convert an input value to a INT value");
+    assert!(wrong["details"].as_str().unwrap().starts_with("width, many, "));
+    let link = errors(json!({"class_type": "Empty", "inputs": {"width": ["1"]}}));
+    assert_eq!((&link["type"], &link["details"]), (&json!("bad_linked_input"), &json!("width")));
 }

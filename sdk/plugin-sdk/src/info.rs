@@ -1,5 +1,6 @@
 //! How a plugin describes itself: built from its settings and a constant.
 
+use crate::spec::Behaviour;
 use crate::{Error, Input, Inputs, Output, PluginInfo, Result, Role, spec};
 
 /// What a plugin says of itself. [`info!`](crate::info) fills in what `Cargo.toml` already knows.
@@ -68,12 +69,23 @@ pub struct Part {
     pub doc: &'static str,
     pub inputs: Vec<Input>,
     pub outputs: Vec<Output>,
+    /// What the node asks of the engine besides values.
+    pub behaviour: Behaviour,
+    pub output_node: bool,
 }
 
 impl Part {
     /// A type whose role tells the host how to wire it: it lists only its settings.
     pub fn role<S: Inputs>(role: Role, info: Info) -> Self {
-        Self { info, role, doc: S::description(), inputs: S::inputs(), outputs: Vec::new() }
+        Self {
+            info,
+            role,
+            doc: S::description(),
+            inputs: S::inputs(),
+            outputs: Vec::new(),
+            behaviour: Behaviour::default(),
+            output_node: false,
+        }
     }
 
     fn description(&self) -> String {
@@ -91,13 +103,14 @@ pub fn describe(parts: Vec<Part>) -> PluginInfo {
         description: part.description(),
         inputs: part.inputs.clone(),
         outputs: part.outputs.clone(),
-        output_node: false,
+        output_node: part.output_node,
         deterministic: part.info.deterministic,
         revision: part.info.revision,
         experimental: part.info.experimental,
         deprecated: part.info.deprecated,
         aliases: part.info.aliases.iter().map(|&a| a.to_owned()).collect(),
         strict: true,
+        behaviour: part.behaviour.clone(),
     });
     let nodes = nodes.collect();
     let first = parts.first();

@@ -2,7 +2,7 @@
 
 use crate::{
     Annotation, Error, Handle, Image, Info, Input, Inputs, ObjectType, Output, Part, Result, Role, Socket, Tensor,
-    Value, Values,
+    Value, Values, spec,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -102,6 +102,8 @@ pub fn node_part<T: Node>() -> Part {
         doc: T::Inputs::description(),
         inputs: T::Inputs::inputs(),
         outputs: T::outputs(),
+        behaviour: spec::Behaviour::default(),
+        output_node: false,
     }
 }
 

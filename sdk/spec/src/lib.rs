@@ -9,9 +9,11 @@
 extern crate self as spec;
 
 mod annotation;
+mod behaviour;
 mod convert;
 #[doc(hidden)]
 pub mod derive;
+mod expansion;
 mod node;
 mod value;
 
@@ -25,7 +27,9 @@ pub mod traits {
 }
 
 pub use annotation::{Annotation, ErrorKind, PluginError, Tag};
+pub use behaviour::{Behaviour, Hidden, Validates};
 pub use convert::{FromValue, InputError, Inputs, Values, unknown_inputs, values_from_json};
+pub use expansion::{Blocker, Expansion, Feed, GraphBuilder, NewNode};
 pub use node::{Input, Node, Output, PluginInfo, Role, Socket, Widget};
 pub use spec_derive::Inputs;
 pub use value::{Object, ObjectType, Value};

@@ -1,5 +1,6 @@
 //! The description of a node: its inputs, widgets and outputs.
 
+use crate::Behaviour;
 use serde::{Deserialize, Serialize};
 
 /// The type of a socket. [`Socket::name`] gives the name that ComfyUI's API uses.
@@ -183,6 +184,9 @@ pub struct Node {
     /// clients send extra inputs, which are reported as warnings.
     #[serde(default = "strict_by_default")]
     pub strict: bool,
+    /// What the node asks of the engine besides values.
+    #[serde(default)]
+    pub behaviour: Behaviour,
 }
 
 fn strict_by_default() -> bool {

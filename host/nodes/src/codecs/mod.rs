@@ -48,7 +48,7 @@ impl ResultCache for Results {
             }
             let values = values.into_iter().map(|v| self.decode(v)).collect::<anyhow::Result<_>>()?;
             let ui = record["ui"].as_object_mut().map(std::mem::take).unwrap_or_default();
-            Ok(Outputs { values, ui })
+            Ok(Outputs { values, ui, ..Outputs::default() })
         };
         read().map(Some).inspect_err(|_| self.store.remove_record(KIND, &key))
     }
@@ -134,7 +134,8 @@ mod tests {
         };
         let images = Value::List(vec![Value::object(ImageBatch::new(vec![picture(7), picture(8)]))]);
         let values = vec![Value::object(grid.clone()), images, Value::Data(json!(u64::MAX))];
-        let outputs = Outputs { values, ui: [("text".to_owned(), json!("x"))].into_iter().collect() };
+        let outputs =
+            Outputs { values, ui: [("text".to_owned(), json!("x"))].into_iter().collect(), ..Outputs::default() };
         cache.put("s", &spec(3), &outputs).unwrap();
         let back = cache.get("s", &spec(3)).unwrap().unwrap();
         assert_eq!(back.ui, outputs.ui);

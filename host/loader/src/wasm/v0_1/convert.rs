@@ -232,6 +232,7 @@ impl From<schema::Node> for spec::Node {
             deprecated: n.deprecated,
             aliases: n.aliases,
             strict: n.strict,
+            behaviour: spec::Behaviour::default(),
         }
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn node(group: &'static Group) -> Arc<dyn Node> {
         deprecated: false,
         aliases: Vec::new(),
         strict: true,
+        behaviour: spec::Behaviour::default(),
     };
     Arc::new(GroupNode { group, spec })
 }
