@@ -14,6 +14,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("candle-core", &["models", "sample", "train", "nodes", "tests"]),
     ("candle-nn", &["models", "train", "tests"]),
     ("clap", &["app"]),
+    ("rusqlite", &["server"]),
 ];
 
 /// (crate, what it must not reach through normal dependencies, why)
@@ -26,6 +27,7 @@ const ABSENT: &[(&str, &[&str], &str)] = &[
     ("train", &["loader", "wasmtime", "graph", "engine"], "train never sees plugins or graphs"),
     ("loader", &["candle-core", "graph", "engine", "models"], "loader knows no graph and no networks"),
     ("inference", &["candle-core", "wasmtime", "loader", "engine"], "inference only runs model files"),
+    ("server", &["candle-core", "wasmtime", "models", "loader", "nodes"], "server knows graphs and the engine only"),
 ];
 
 fn metadata() -> &'static Metadata {

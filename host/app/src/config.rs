@@ -59,6 +59,9 @@ pub(crate) struct Places {
     pub(crate) user_config: PathBuf,
     /// `$XDG_CACHE_HOME/anagama`.
     pub(crate) user_cache: PathBuf,
+    /// `$XDG_DATA_HOME/anagama`.
+    pub(crate) user_data: PathBuf,
+    pub(crate) home: Option<PathBuf>,
 }
 
 impl Places {
@@ -66,12 +69,14 @@ impl Places {
     pub(crate) fn from_env() -> anyhow::Result<Self> {
         let current = std::env::current_dir().context("the current folder cannot be read")?;
         let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        let home = variable("HOME").unwrap_or_else(|| current.clone());
+        let users = variable("HOME");
+        let home = users.clone().unwrap_or_else(|| current.clone());
         let below = |name: &str, usual: &str| {
             variable(name).filter(|p| p.is_absolute()).unwrap_or_else(|| home.join(usual)).join("anagama")
         };
         let (user_config, user_cache) = (below("XDG_CONFIG_HOME", ".config"), below("XDG_CACHE_HOME", ".cache"));
-        Ok(Self { current, user_config, user_cache })
+        let user_data = below("XDG_DATA_HOME", ".local/share");
+        Ok(Self { current, user_config, user_cache, user_data, home: users })
     }
 }
 
@@ -170,8 +175,13 @@ mod tests {
     use super::*;
 
     fn places(root: &Path) -> Places {
-        let places =
-            Places { current: root.join("work"), user_config: root.join("config"), user_cache: root.join("cache") };
+        let places = Places {
+            current: root.join("work"),
+            user_config: root.join("config"),
+            user_cache: root.join("cache"),
+            user_data: root.join("data"),
+            home: None,
+        };
         for folder in [&places.current, &places.user_config] {
             std::fs::create_dir_all(folder).unwrap();
         }

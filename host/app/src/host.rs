@@ -51,11 +51,19 @@ impl Host {
         for problem in loader.problems() {
             eprintln!("warning: {problem}");
         }
-        let models = nodes::ModelDirs(config.models.clone());
-        let lists = models.clone();
-        let registry = Registry::new(all_nodes(&loader)).with_lists(Arc::new(move |name| lists.list(name)));
         let shared = nodes::Shared::with_budget(config.memory);
-        Ok(Self { config, places, models, loader, registry, shared })
+        let registry = Registry::new(all_nodes(&loader));
+        let models = nodes::ModelDirs::new(config.models.clone());
+        let mut host = Self { config, places, models: nodes::ModelDirs::default(), loader, registry, shared };
+        host.set_models(models);
+        Ok(host)
+    }
+
+    /// Looks for models there, instead of in the configured folders.
+    pub(crate) fn set_models(&mut self, models: nodes::ModelDirs) {
+        let lists = models.clone();
+        self.registry = std::mem::take(&mut self.registry).with_lists(Arc::new(move |name| lists.list(name)));
+        self.models = models;
     }
 
     /// Takes this many bytes for working copies of weights, instead of the configured number.
@@ -101,15 +109,19 @@ pub(crate) struct RunEngine {
 }
 
 impl RunEngine {
-    /// Durations only make estimates better, so nobody is bothered if they cannot be kept.
     pub(crate) fn keep_durations(&self) {
-        let keep = || -> anyhow::Result<()> {
-            let part = self.durations.with_extension(format!("json.{}", std::process::id()));
-            std::fs::write(&part, serde_json::to_vec(&self.engine.history())?)?;
-            Ok(std::fs::rename(&part, &self.durations)?)
-        };
-        if let Err(error) = keep() {
-            tracing::info!("{}: {error:#}", self.durations.display());
-        }
+        keep_durations(&self.engine, &self.durations);
+    }
+}
+
+/// Durations only make estimates better, so nobody is bothered if they cannot be kept.
+pub(crate) fn keep_durations(engine: &Engine, file: &Path) {
+    let keep = || -> anyhow::Result<()> {
+        let part = file.with_extension(format!("json.{}", std::process::id()));
+        std::fs::write(&part, serde_json::to_vec(&engine.history())?)?;
+        Ok(std::fs::rename(&part, file)?)
+    };
+    if let Err(error) = keep() {
+        tracing::info!("{}: {error:#}", file.display());
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn cancel_on_ctrl_c(cancel: CancelToken) {
 }
 
 #[cfg(unix)]
-async fn wait() -> std::io::Result<()> {
+pub(crate) async fn wait() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -37,6 +37,6 @@ async fn wait() -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-async fn wait() -> std::io::Result<()> {
+pub(crate) async fn wait() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }

@@ -9,10 +9,13 @@ mod commands;
 mod config;
 mod device;
 mod exit;
+mod extra_models;
+mod front_end;
 mod host;
 mod interrupt;
 mod memory;
 mod reference;
+mod serve_host;
 mod show;
 mod text;
 
@@ -25,7 +28,7 @@ use std::process::ExitCode;
 /// Does what the command line says. `built` is what this program can compute on beside the CPU.
 pub fn main(built: Device) -> ExitCode {
     let cli = cli::Cli::parse();
-    start_logging(cli.verbose);
+    start_logging(&cli);
     quiet_node_panics();
     let exit = device::choose(cli.device, built).and_then(|device| commands::dispatch(&cli, device));
     let exit = exit.unwrap_or_else(|fail| {
@@ -35,22 +38,43 @@ pub fn main(built: Device) -> ExitCode {
     exit.into()
 }
 
-/// Logs go to stderr; those of other people's crates only when something is wrong.
-fn start_logging(verbose: u8) {
+/// Logs go to stderr; those of other people's crates only when something is wrong. A server says what it does.
+fn start_logging(cli: &cli::Cli) {
+    let served = match &cli.command {
+        cli::Command::Serve(args) => Some(args),
+        _ => None,
+    };
+    let verbose = cli.verbose.saturating_add(u8::from(served.is_some()));
     let level = match verbose {
         0 => "error",
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
-    let ours = ["anagama", "graph", "engine", "data", "models", "sample", "train", "loader", "inference", "nodes"];
+    let ours = [
+        "anagama",
+        "app",
+        "graph",
+        "engine",
+        "data",
+        "models",
+        "sample",
+        "train",
+        "loader",
+        "inference",
+        "nodes",
+        "server",
+    ];
     let filter = ours.iter().fold("error".to_owned(), |all, name| format!("{all},{name}={level}"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
-        .with_target(verbose > 1)
-        .without_time()
-        .init();
+        .with_target(verbose > 1);
+    match served {
+        Some(args) if args.log_format == cli::LogFormat::Json => log.json().init(),
+        Some(_) => log.init(),
+        None => log.without_time().init(),
+    }
 }
 
 /// A node's panic is reported as that node's error; its place in the source goes to the log.

@@ -38,9 +38,18 @@ pub(crate) fn usual() -> usize {
 }
 
 /// Bytes of memory that the machine has, as Linux says.
-fn total() -> Option<usize> {
+pub(crate) fn total() -> Option<usize> {
+    line("MemTotal:")
+}
+
+/// Bytes of memory that programs could still get.
+pub(crate) fn available() -> Option<usize> {
+    line("MemAvailable:")
+}
+
+fn line(name: &str) -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 

@@ -22,6 +22,10 @@ pub struct Host {
     pub loader: Arc<loader::Loader>,
     /// The workflow that runs, for the metadata of saved pictures and the report.
     pub workflow: serde_json::Value,
+    /// What else saved pictures carry, by name: a front end's own form of the workflow.
+    pub extra_pnginfo: serde_json::Map<String, serde_json::Value>,
+    /// Where pictures lie that are shown but not saved; none: they are only shown.
+    pub temp_dir: Option<PathBuf>,
 }
 
 /// Smaller files are hashed every time, in bytes.
@@ -37,14 +41,30 @@ impl Host {
         loader: Arc<loader::Loader>,
         workflow: serde_json::Value,
     ) -> Self {
-        let shared = Shared::default();
-        Self { device: Device::Cpu, models, shared, out_dir, input_dir, store, loader, workflow }
+        Self {
+            device: Device::Cpu,
+            models,
+            shared: Shared::default(),
+            out_dir,
+            input_dir,
+            store,
+            loader,
+            workflow,
+            extra_pnginfo: serde_json::Map::new(),
+            temp_dir: None,
+        }
     }
 
     /// The same host, sharing loaded models and their memory with others.
     #[must_use]
     pub fn sharing(self, shared: Shared) -> Self {
         Self { shared, ..self }
+    }
+
+    /// The same host for a server's job: previews go to a folder, and saved pictures carry more.
+    #[must_use]
+    pub fn serving(self, temp_dir: PathBuf, extra_pnginfo: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { temp_dir: Some(temp_dir), extra_pnginfo, ..self }
     }
 
     /// The embeddings that prompts may call up, as the folders hold them now.
@@ -62,9 +82,16 @@ impl Host {
         Ok(Self { shared: self.shared.on(&device), ..self })
     }
 
-    /// A path of the workflow as an absolute one.
+    /// A path of the workflow as an absolute one. ComfyUI's clients write `a.png [output]` for a file of that folder.
     pub fn input_path(&self, path: &str) -> PathBuf {
-        let path = self.input_dir.join(path);
+        let noted = |kind: &str| path.strip_suffix(']')?.strip_suffix(kind)?.strip_suffix('[').map(str::trim_end);
+        let path = if let Some(name) = noted("output") {
+            self.out_dir.join(name)
+        } else if let (Some(name), Some(temp)) = (noted("temp"), &self.temp_dir) {
+            temp.join(name)
+        } else {
+            self.input_dir.join(noted("input").unwrap_or(path))
+        };
         path.canonicalize().unwrap_or(path)
     }
 
@@ -105,7 +132,12 @@ impl Host {
 /// The folders that models are looked for in. Each has one folder per kind: `checkpoints`, `diffusers`, `loras`,
 /// `taggers` … Earlier folders hide models of the same name in later ones.
 #[derive(Clone, Debug, Default)]
-pub struct ModelDirs(pub Vec<PathBuf>);
+pub struct ModelDirs {
+    roots: Vec<PathBuf>,
+    /// More folders of single kinds: before and behind those in the roots.
+    before: Vec<(String, PathBuf)>,
+    behind: Vec<(String, PathBuf)>,
+}
 
 /// Kinds that ComfyUI has too: its workflows give their names without the kind.
 const BARE: [&str; 10] = [
@@ -130,6 +162,33 @@ fn folders_of(kind: &str) -> Vec<&str> {
 }
 
 impl ModelDirs {
+    /// These folders, the first one first.
+    pub fn new(roots: Vec<PathBuf>) -> Self {
+        Self { roots, before: Vec::new(), behind: Vec::new() }
+    }
+
+    /// One more folder with models of one kind; `first`: its names count before those of all others.
+    pub fn add(&mut self, kind: &str, folder: PathBuf, first: bool) {
+        let list = if first { &mut self.before } else { &mut self.behind };
+        list.push((kind.to_owned(), folder));
+    }
+
+    /// The folders that hold one folder per kind.
+    pub fn roots(&self) -> &[PathBuf] {
+        &self.roots
+    }
+
+    /// Every kind that has a folder here, or that workflows may name.
+    pub fn kinds(&self) -> Vec<String> {
+        let mut kinds: std::collections::BTreeSet<String> = BARE.iter().map(|k| (*k).to_owned()).collect();
+        for root in &self.roots {
+            let folders = std::fs::read_dir(root).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
+            kinds.extend(folders.map(|e| e.file_name().to_string_lossy().into_owned()));
+        }
+        kinds.extend(self.before.iter().chain(&self.behind).map(|(kind, _)| kind.clone()));
+        kinds.into_iter().collect()
+    }
+
     /// Names of the models of a kind, sorted: files of weights, or folders that hold a model, with `/` between folders.
     /// The kind may be written `models/loras` or `loras`. Kinds that ComfyUI does not have keep the kind in the name,
     /// `taggers/x`, as plugins ask for them.
@@ -148,7 +207,12 @@ impl ModelDirs {
     /// Where models of a kind lie, whether or not the folders are there.
     pub fn folders(&self, kind: &str) -> Vec<PathBuf> {
         let kind = kind.strip_prefix("models/").unwrap_or(kind);
-        folders_of(kind).iter().flat_map(|folder| self.0.iter().map(move |root| root.join(folder))).collect()
+        let kinds = folders_of(kind);
+        let single = |list: &[(String, PathBuf)]| -> Vec<PathBuf> {
+            list.iter().filter(|(k, _)| kinds.contains(&k.as_str())).map(|(_, folder)| folder.clone()).collect()
+        };
+        let in_roots = kinds.iter().flat_map(|folder| self.roots.iter().map(move |root| root.join(folder)));
+        single(&self.before).into_iter().chain(in_roots).chain(single(&self.behind)).collect()
     }
 
     /// Where the model of this kind and name lies.
@@ -214,7 +278,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let models = ModelDirs(vec![dir.path().into(), "/nowhere".into()]);
+        let models = ModelDirs::new(vec![dir.path().into(), "/nowhere".into()]);
         assert_eq!(models.list("models/loras"), ["a.safetensors", "people/b.safetensors"]);
         assert_eq!(models.list("diffusers"), ["x"]);
         assert_eq!(models.list("text_encoders"), ["l.safetensors", "t5.safetensors"]);

@@ -22,6 +22,7 @@ mod report;
 mod sampling;
 mod scale;
 mod shared;
+mod sizes;
 #[cfg(test)]
 mod testing;
 mod training;
@@ -33,6 +34,7 @@ pub use model_list::ModelEntry;
 pub use models::formats as model_formats;
 pub use plugins::plugin_nodes;
 pub use shared::Shared;
+pub use sizes::outputs_size;
 pub use training::jobs::{ORDERS, Order, TrainingJob, find_training, order, training_jobs};
 
 use engine::Node;

@@ -2,7 +2,6 @@
 
 use crate::ModelDirs;
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -22,13 +21,8 @@ pub struct ModelEntry {
 impl ModelDirs {
     /// All models of all kinds, by kind and name. Reads folders, headers and small configuration files, no weights.
     pub fn entries(&self) -> Vec<ModelEntry> {
-        let mut kinds = BTreeSet::new();
-        for root in &self.0 {
-            let folders = std::fs::read_dir(root).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
-            kinds.extend(folders.map(|e| e.file_name().to_string_lossy().into_owned()));
-        }
         let mut entries = Vec::new();
-        for kind in kinds {
+        for kind in self.kinds() {
             for name in self.list(&kind) {
                 // A file that vanished in between is not listed.
                 let Ok(path) = self.resolve(&kind, &name) else { continue };
@@ -129,7 +123,7 @@ mod tests {
         write(&at("diffusers/c/model_index.json"), br#"{"_class_name":"StableDiffusionPipeline"}"#);
         write(&at("diffusers/c/unet/config.json"), br#"{"cross_attention_dim":768}"#);
         write(&at("taggers/t/model.onnx"), b"onnx");
-        let entries = ModelDirs(vec![dir.path().into(), at("absent")]).entries();
+        let entries = ModelDirs::new(vec![dir.path().into(), at("absent")]).entries();
         let shown: Vec<_> = entries.iter().map(|e| (e.kind.as_str(), e.name.as_str(), e.family.as_deref())).collect();
         assert_eq!(
             shown,

@@ -25,7 +25,7 @@ pub(crate) fn host(dir: &Path) -> Context {
         ..loader::LoaderConfig::default()
     };
     let loader = Arc::new(loader::Loader::new(config).unwrap());
-    let models = ModelDirs(vec![repository("examples/models"), dir.join("models")]);
+    let models = ModelDirs::new(vec![repository("examples/models"), dir.join("models")]);
     let host = Host::new(models, dir.join("out"), dir.to_owned(), store, loader, json!({ "1": {} }));
     Context::detached(Services::new().with(host))
 }

@@ -6,6 +6,7 @@ mod models;
 mod nodes;
 mod plugins;
 mod run;
+mod serve;
 mod train;
 
 use crate::cli::{Cli, Command, Models, Source};
@@ -29,6 +30,8 @@ pub(crate) fn dispatch(cli: &Cli, device: Device) -> Result<Exit, Fail> {
         Command::Models { command: Models::List { json } } => models::list(*json, config),
         Command::Models { command: Models::Formats } => models::formats(),
         Command::Train(args) => train::train(args, config),
+        Command::Serve(args) => serve::serve(args, config, device),
+        Command::FrontEnd { command } => crate::front_end::front_end(command),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "anagama", &mut std::io::stdout());
             Ok(Exit::Ok)

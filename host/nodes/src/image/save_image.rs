@@ -59,9 +59,11 @@ fn png(ctx: &Context, image: &Image) -> Result<Vec<u8>> {
     Ok(with_workflow(ctx, image.clone()).encode(Codec::Png, 100)?)
 }
 
-/// The picture with the running workflow attached.
+/// The picture with the running workflow attached, and with what a front end wants beside it.
 pub(crate) fn with_workflow(ctx: &Context, image: Image) -> Image {
-    image.with_metadata("prompt", ctx.services::<Host>().workflow.to_string())
+    let host = ctx.services::<Host>();
+    let image = image.with_metadata("prompt", host.workflow.to_string());
+    host.extra_pnginfo.iter().fold(image, |image, (name, value)| image.with_metadata(name, value.to_string()))
 }
 
 /// One more than the highest number of files `PREFIX_number_…`.

@@ -98,7 +98,7 @@ fn model(host: &Host, kind: &str, given: Option<&str>) -> anyhow::Result<(String
     let name = match given {
         Some(name) => name.to_owned(),
         None => host.models.list(kind).into_iter().next().with_context(|| {
-            let looked: Vec<String> = host.models.0.iter().map(|r| r.join(kind).display().to_string()).collect();
+            let looked: Vec<String> = host.models.roots().iter().map(|r| r.join(kind).display().to_string()).collect();
             format!("expected a model of kind {kind}, found none in {}", looked.join(", "))
         })?,
     };

@@ -1,0 +1,11 @@
+//! `anagama serve` over loopback, as clients see it: the program itself, HTTP and WebSocket, cheap nodes without models.
+#![allow(clippy::unwrap_used)]
+
+mod boot;
+mod durable;
+mod files;
+mod limits;
+mod queue;
+mod security;
+mod support;
+mod websocket;

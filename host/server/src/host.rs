@@ -1,0 +1,54 @@
+//! What the server needs of the host: nodes, an engine for each job, and facts to show.
+
+use engine::{Engine, Registry};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// The part of the program that runs graphs.
+pub trait Host: Send + Sync {
+    /// The nodes that prompts may use.
+    fn registry(&self) -> &Registry;
+
+    /// An engine for one job. What it remembers outlives the job.
+    ///
+    /// # Errors
+    /// Its folders cannot be used.
+    fn engine(&self, prompt: &Value, extra_pnginfo: &Value) -> anyhow::Result<Engine>;
+
+    /// A job is over, and its sender knows it.
+    fn finished(&self) {}
+
+    /// Forgets loaded models and cached results.
+    fn free(&self, unload_models: bool, free_memory: bool);
+
+    /// What computes.
+    fn devices(&self) -> Vec<Device>;
+
+    /// The kinds of models with their folders.
+    fn model_folders(&self) -> Vec<(String, Vec<PathBuf>)>;
+
+    /// The models of a kind by name.
+    fn models(&self, kind: &str) -> Vec<String>;
+
+    fn plugins(&self) -> Vec<Plugin>;
+}
+
+/// What computes networks.
+#[derive(Clone, Debug)]
+pub struct Device {
+    pub name: String,
+    /// `cpu` or `cuda`.
+    pub kind: String,
+    pub total: u64,
+    pub free: u64,
+}
+
+/// A plugin, as the page lists it.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    pub id: String,
+    pub version: String,
+    pub title: String,
+    pub description: String,
+    pub nodes: Vec<String>,
+}

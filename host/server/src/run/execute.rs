@@ -1,0 +1,23 @@
+//! From a job to a run of the engine.
+
+use crate::app::App;
+use crate::jobs::Ticket;
+use engine::{CancelToken, Event, RunOptions, RunReport};
+use graph::{Options, Workflow};
+
+/// Runs a job's output nodes. The prompt was good when it was accepted; what it names may be gone since.
+pub(super) fn execute(
+    app: &App,
+    ticket: &Ticket,
+    events: &dyn Fn(Event),
+    cancel: &CancelToken,
+) -> anyhow::Result<RunReport> {
+    let workflow = Workflow::from_json(ticket.prompt.clone())?;
+    let options = Options { targets: Some(ticket.targets.clone()) };
+    let checked = graph::check(&workflow, app.host.registry(), &options);
+    let Some(plan) = checked.plan else { return Err(checked.problems.into()) };
+    let extra_pnginfo = ticket.extra["extra_pnginfo"].clone();
+    let engine = app.host.engine(&ticket.prompt, &extra_pnginfo)?;
+    let options = RunOptions { prompt: ticket.prompt.clone(), extra_pnginfo, fail_fast: true };
+    engine.run_with(&plan, &options, events, cancel)
+}
