@@ -27,6 +27,7 @@ mod sizes;
 mod testing;
 mod training;
 pub mod types;
+mod utilities;
 
 pub use codecs::result_cache;
 pub use host::{Host, ModelDirs};
@@ -57,6 +58,7 @@ const CATEGORIES: &[&[Make]] = &[
     compare::NODES,
     evaluate::NODES,
     report::NODES,
+    utilities::NODES,
 ];
 
 /// All built-in nodes.

@@ -27,6 +27,10 @@ fn walk<'a>(slots: &[Slot], values: &'a [Value], careful: bool) -> Walk<'a> {
     let mut todo: Vec<(String, &Slot)> = slots.iter().rev().map(|s| (s.name.clone(), s)).collect();
     while let Some((name, slot)) = todo.pop() {
         let Some(widget) = &slot.widget else { continue };
+        // A file that is older than this widget: what stands here belongs to a later one.
+        if careful && values.peek().is_some_and(|v| !could_be(widget, v)) {
+            continue;
+        }
         let Some(value) = values.next() else {
             short = true;
             continue;
@@ -51,18 +55,26 @@ fn walk<'a>(slots: &[Slot], values: &'a [Value], careful: bool) -> Walk<'a> {
     Walk { pairs, exact: !short && values.peek().is_none() }
 }
 
+/// The oldest files have a check mark for «randomize».
 fn is_control(widget: &Widget, value: &Value, next: Option<&Widget>, careful: bool) -> bool {
-    let control = value.as_str().is_some_and(|v| CONTROLS.contains(&v));
+    let control = value.is_boolean() || value.as_str().is_some_and(|v| CONTROLS.contains(&v));
     control && widget.control && !(careful && next.is_some_and(|n| could_hold(n, value)))
 }
 
-/// Could this word be the value of a menu?
+/// Could this word or check mark be the widget's own value?
 fn could_hold(widget: &Widget, value: &Value) -> bool {
     match &widget.holds {
         Holds::Choice(options) => options.contains(value),
         Holds::Branches(branches) => branches.iter().any(|(key, _)| key == value),
+        Holds::Boolean => value.is_boolean(),
         _ => false,
     }
+}
+
+/// Is it no word where a number is due? Numbers may be written as text.
+fn could_be(widget: &Widget, value: &Value) -> bool {
+    let word = |v: &Value| v.as_str().is_some_and(|v| v.trim().parse::<f64>().is_err());
+    !(widget.holds == Holds::Number && word(value))
 }
 
 /// Keys may be numbers or booleans, which files also hold as text.
@@ -96,6 +108,7 @@ mod tests {
         assert_eq!(read(&slots, json!([7, "randomize", 20])), "seed=7 steps=20");
         assert_eq!(read(&slots, json!([7, 20])), "seed=7 steps=20");
         assert_eq!(read(&slots, json!([7])), "seed=7");
+        assert_eq!(read(&slots, json!([7, true, 20])), "seed=7 steps=20", "as the oldest files have it");
         assert_eq!(read(&slots, json!([7, "fixed", 20, "image"])), "seed=7 steps=20");
     }
 
@@ -105,6 +118,20 @@ mod tests {
         assert_eq!(read(&slots, json!([7, "fixed"])), "seed=7 mode=\"fixed\"");
         assert_eq!(read(&slots, json!([7, "fixed", "fixed"])), "seed=7 mode=\"fixed\"");
         assert_eq!(read(&slots, json!([7, "randomize", "free"])), "seed=7 mode=\"free\"");
+    }
+
+    #[test]
+    fn a_check_mark_after_a_seed_may_be_the_next_widgets() {
+        let slots = [number("seed").with_control(true), Slot::widget("tiled", Holds::Boolean, None)];
+        assert_eq!(read(&slots, json!([7, true])), "seed=7 tiled=true");
+        assert_eq!(read(&slots, json!([7, true, false])), "seed=7 tiled=false");
+    }
+
+    #[test]
+    fn a_word_where_a_number_is_due_belongs_to_a_later_widget() {
+        let slots = [number("megapixels"), number("multiple"), choice("way", &["area", "lanczos"])];
+        assert_eq!(read(&slots, json!([1, "lanczos"])), "megapixels=1 way=\"lanczos\"");
+        assert_eq!(read(&slots, json!(["1.5", 8, "area"])), "megapixels=\"1.5\" multiple=8 way=\"area\"");
     }
 
     #[test]

@@ -3,23 +3,36 @@
 mod crop_mask;
 mod empty_image;
 mod feather_mask;
+mod flux_kontext_image_scale;
+mod get_image_size;
 mod grow_mask;
 mod image_batch;
+mod image_blend;
+mod image_color_to_mask;
 mod image_composite_masked;
+mod image_crop;
+mod image_flip;
+mod image_from_batch;
 mod image_invert;
 mod image_pad_for_outpaint;
 mod image_rotate;
 mod image_scale;
 mod image_scale_by;
+mod image_scale_to_max_dimension;
 mod image_scale_to_total_pixels;
+mod image_stitch;
 mod image_to_mask;
 mod invert_mask;
 mod load_image;
 mod load_image_mask;
 mod mask_composite;
+mod mask_preview;
 mod mask_to_image;
 mod preview_image;
+mod rebatch_images;
+mod repeat_image_batch;
 mod resize;
+mod resize_and_pad_image;
 mod save_image;
 mod solid_mask;
 #[cfg(test)]
@@ -54,4 +67,17 @@ pub(crate) const NODES: &[Make] = &[
     node::<crop_mask::CropMask>,
     node::<threshold_mask::ThresholdMask>,
     node::<image_composite_masked::ImageCompositeMasked>,
+    node::<flux_kontext_image_scale::FluxKontextImageScale>,
+    node::<get_image_size::GetImageSize>,
+    node::<image_blend::ImageBlend>,
+    node::<image_color_to_mask::ImageColorToMask>,
+    node::<image_crop::ImageCrop>,
+    node::<image_flip::ImageFlip>,
+    node::<image_from_batch::ImageFromBatch>,
+    node::<image_scale_to_max_dimension::ImageScaleToMaxDimension>,
+    node::<image_stitch::ImageStitch>,
+    node::<mask_preview::MaskPreview>,
+    node::<rebatch_images::RebatchImages>,
+    node::<repeat_image_batch::RepeatImageBatch>,
+    node::<resize_and_pad_image::ResizeAndPadImage>,
 ];

@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[derive(Inputs)]
 pub(crate) struct PreviewImage {
     /// The pictures.
-    images: Arc<ImageBatch>,
+    pub(super) images: Arc<ImageBatch>,
 }
 
 impl TypedNode for PreviewImage {

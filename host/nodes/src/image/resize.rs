@@ -54,6 +54,16 @@ pub(super) fn scaled(width: usize, height: usize, factor: f64) -> (usize, usize)
     (side(width), side(height))
 }
 
+/// The size whose longer side is `length`.
+pub(super) fn longer_side((w, h): (usize, usize), length: usize) -> (usize, usize) {
+    let other = |a: usize, b: usize| (a as f64 / b as f64 * length as f64).round_ties_even() as usize;
+    match h.cmp(&w) {
+        std::cmp::Ordering::Greater => (other(w, h), length),
+        std::cmp::Ordering::Less => (length, other(h, w)),
+        std::cmp::Ordering::Equal => (length, length),
+    }
+}
+
 impl Way {
     /// x (b, 3, h, w) at another size; what does not fit the new shape is cut off if `crop`, else all is stretched.
     pub(super) fn resize(&self, x: &Tensor, height: usize, width: usize, crop: bool) -> Result<Tensor> {
@@ -89,6 +99,21 @@ fn centre(x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
     let (left, top) =
         (if old > new { border(w, new / old) } else { 0 }, if old < new { border(h, old / new) } else { 0 });
     Ok(x.narrow(2, top, h - 2 * top)?.narrow(3, left, w - 2 * left)?.contiguous()?)
+}
+
+/// x (…, h, w) with borders of a value; what is inside keeps its exact values.
+pub(super) fn bordered(
+    x: &Tensor,
+    (top, bottom): (usize, usize),
+    (left, right): (usize, usize),
+    value: f64,
+) -> Result<Tensor> {
+    let around = |t: &Tensor| {
+        let (rows, columns) = (t.rank() - 2, t.rank() - 1);
+        t.pad_with_zeros(rows, top, bottom)?.pad_with_zeros(columns, left, right)
+    };
+    let outside = (1.0 - around(&x.ones_like()?)?)?;
+    Ok((around(x)? + (outside * value)?)?)
 }
 
 /// All pictures of a batch as one tensor (b, 3, h, w), 0…1.

@@ -3,13 +3,19 @@
 mod batch;
 mod empty_latent_image;
 mod empty_sd3_latent_image;
+mod latent_add;
 mod latent_batch;
+mod latent_batch_seed_behavior;
+mod latent_blend;
 mod latent_composite;
 mod latent_composite_masked;
 mod latent_crop;
 mod latent_flip;
 mod latent_from_batch;
+mod latent_interpolate;
+mod latent_multiply;
 mod latent_rotate;
+mod latent_subtract;
 mod latent_upscale;
 mod latent_upscale_by;
 mod pixels;
@@ -47,4 +53,10 @@ pub(crate) const NODES: &[Make] = &[
     node::<latent_crop::LatentCrop>,
     node::<latent_composite::LatentComposite>,
     node::<latent_composite_masked::LatentCompositeMasked>,
+    node::<latent_add::LatentAdd>,
+    node::<latent_batch_seed_behavior::LatentBatchSeedBehavior>,
+    node::<latent_blend::LatentBlend>,
+    node::<latent_interpolate::LatentInterpolate>,
+    node::<latent_multiply::LatentMultiply>,
+    node::<latent_subtract::LatentSubtract>,
 ];

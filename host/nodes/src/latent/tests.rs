@@ -148,3 +148,44 @@ fn what_is_painted_anew_is_grey_under_a_grown_mask() {
     let masked = made(&ctx, "SetLatentNoiseMask", &grown, vec![("mask", value(&mask))]);
     assert_eq!((white(&masked), masked.samples.dims()), (1, grown.samples.dims()));
 }
+
+#[test]
+fn latents_are_added_subtracted_multiplied_and_mixed() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let latent = |values: &[f32]| {
+        let samples = Tensor::from_slice(values, (1, 4, 1, 1), &Device::Cpu).unwrap();
+        value(&Arc::new(Latent::new(samples)))
+    };
+    let (a, b) = ([3.0, 0.0, 4.0, 0.0], [0.0, 6.0, 0.0, 8.0]);
+    let two = |class: &str, more: Vec<(&'static str, spec::Value)>| {
+        let mut inputs = vec![("samples1", latent(&a)), ("samples2", latent(&b))];
+        inputs.extend(more);
+        let made = output::<Latent>(&run(&ctx, class, inputs).unwrap(), 0);
+        made.samples.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(two("LatentAdd", vec![]), [3.0, 6.0, 4.0, 8.0]);
+    assert_eq!(two("LatentSubtract", vec![]), [3.0, -6.0, 4.0, -8.0]);
+    assert_eq!(two("LatentBlend", vec![("blend_factor", 0.25.into())]), [0.75, 4.5, 1.0, 6.0]);
+    // Directions (0.6, 0, 0.8, 0) and (0, 0.6, 0, 0.8), half of each: length √½; lengths 5 and 10, half of each: 7.5.
+    let half = two("LatentInterpolate", vec![("ratio", 0.5.into())]);
+    let expected = [0.6, 0.6, 0.8, 0.8].map(|v: f32| v * 0.5f32.sqrt() * 7.5);
+    assert!(half.iter().zip(expected).all(|(found, v)| (found - v).abs() < 1e-5), "{half:?}");
+    assert_eq!(two("LatentInterpolate", vec![("ratio", 1.0.into())]), a);
+    let inputs = vec![("samples", latent(&a)), ("multiplier", (-2.0).into())];
+    let made = output::<Latent>(&run(&ctx, "LatentMultiply", inputs).unwrap(), 0);
+    assert_eq!(made.samples.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [-6.0, 0.0, -8.0, 0.0]);
+}
+
+#[test]
+fn a_batch_gets_one_noise_or_one_for_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let samples = Tensor::zeros((3, 4, 1, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let numbered = Arc::new(Latent { batch_index: Some(vec![7, 8, 9]), ..Latent::new(samples) });
+    let numbers = |behaviour: &str| {
+        let inputs = vec![("samples", value(&numbered)), ("seed_behavior", behaviour.into())];
+        output::<Latent>(&run(&ctx, "LatentBatchSeedBehavior", inputs).unwrap(), 0).numbers().unwrap()
+    };
+    assert_eq!((numbers("fixed"), numbers("random")), (vec![7, 7, 7], vec![0, 1, 2]));
+}

@@ -55,6 +55,21 @@ impl ImageBatch {
         }
     }
 
+    /// Some of the pictures.
+    pub(crate) fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        let exact = self.exact.as_ref().map(|exact| exact[range.clone()].to_vec());
+        Self { images: self.images[range].to_vec(), exact }
+    }
+
+    /// The pictures of several batches; exact values are kept if any has them.
+    pub(crate) fn join(batches: &[std::sync::Arc<Self>]) -> anyhow::Result<Self> {
+        if batches.iter().any(|b| b.exact.is_some()) {
+            let pixels = batches.iter().map(|b| b.pixels()).collect::<anyhow::Result<Vec<_>>>()?;
+            return Self::from_pixels(pixels.concat());
+        }
+        Ok(Self::new(batches.iter().flat_map(|b| b.images.iter().cloned()).collect()))
+    }
+
     /// Changes each picture, (1, 3, h, w) of 0…1 to (1, 3, h', w').
     pub(crate) fn each(&self, mut change: impl FnMut(Tensor) -> anyhow::Result<Tensor>) -> anyhow::Result<Self> {
         let changed = self.pixels()?.into_iter().map(|p| Ok(change(p.unsqueeze(0)?)?.squeeze(0)?));

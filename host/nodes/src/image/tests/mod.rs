@@ -1,3 +1,5 @@
+mod batches;
+
 use crate::testing::{host, output, run, value};
 use crate::types::{ImageBatch, Mask};
 use data::{Codec, Image, PixelFormat};
