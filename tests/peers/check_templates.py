@@ -113,6 +113,48 @@ def tensors(file):
         return json.loads(data.read(struct.unpack("<Q", data.read(8))[0]))
 
 
+def write_tensors(file, header, data):
+    header = json.dumps(header).encode()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+
+def write_controlnet(folder):
+    """The ControlNet that a training for the embedded base would begin with: its way down, and zeros."""
+    unet = MODELS / "diffusers/embedded-base/unet"
+    file = next(unet.glob("*.safetensors"))
+    found, header, data = tensors(file), {}, bytearray()
+    with open(file, "rb") as whole:
+        begin = 8 + struct.unpack("<Q", whole.read(8))[0]
+        for key, entry in found.items():
+            if key.startswith(("conv_in.", "time_embedding.", "down_blocks.", "mid_block.")):
+                start, end = entry["data_offsets"]
+                whole.seek(begin + start)
+                header[key] = entry | {"data_offsets": [len(data), len(data) + end - start]}
+                data += whole.read(end - start)
+
+    def zeros(path, out, inp, kernel):
+        for name, shape in ((f"{path}.weight", [out, inp, kernel, kernel]), (f"{path}.bias", [out])):
+            size = 4 * out * (inp * kernel * kernel if len(shape) > 1 else 1)
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + size]}
+            data.extend(bytes(size))
+
+    config = json.loads((unet / "config.json").read_text())
+    channels, layers = config["block_out_channels"], config.get("layers_per_block", 2)
+    zeros("controlnet_cond_embedding.conv_in", 16, 3, 3)
+    for n, (inp, out) in enumerate([(16, 16), (16, 32), (32, 32), (32, 96), (96, 96), (96, 256)]):
+        zeros(f"controlnet_cond_embedding.blocks.{n}", out, inp, 3)
+    zeros("controlnet_cond_embedding.conv_out", channels[0], 256, 3)
+    kept = [channels[0]]
+    for level, width in enumerate(channels):
+        kept += [width] * (layers + (level + 1 < len(channels)))
+    for n, width in enumerate(kept):
+        zeros(f"controlnet_down_blocks.{n}", width, width, 1)
+    zeros("controlnet_mid_block", channels[-1], channels[-1], 1)
+    write_tensors(folder / "diffusion_pytorch_model.safetensors", header, bytes(data))
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 def write_lora(file):
     """A LoRA that changes one layer of the embedded base by nothing."""
     base = tensors(next((MODELS / "diffusers/embedded-base/unet").glob("*.safetensors")))
@@ -124,9 +166,7 @@ def write_lora(file):
         size = 4 * shape[0] * shape[1]
         header[f"{name}.{part}.weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
         at += size
-    header = json.dumps(header).encode()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(at))
+    write_tensors(file, header, bytes(at))
 
 
 def tiny(prompt):
@@ -156,6 +196,8 @@ def tiny(prompt):
             inputs["vae_name"] = "tiny-flux"
         elif kind in ("LoraLoader", "LoraLoaderModelOnly"):
             inputs["lora_name"] = "nothing.safetensors"
+        elif kind == "ControlNetLoader":
+            inputs["control_net_name"] = "nothing"
         elif kind.startswith("LoadImage"):
             inputs["image"] = "in.png"
         elif kind == "KSampler" and inputs.get("sampler_name") == "uni_pc":
@@ -193,6 +235,7 @@ def check(folder):
     (folder / "all.json").write_text(json.dumps(described))
     (folder / "anagama.toml").write_text(f'models = ["{MODELS}", "models"]\nplugins = []\nstore = "store"\n')
     write_lora(folder / "models/loras/nothing.safetensors")
+    write_controlnet(folder / "models/controlnet/nothing")
     (folder / "in.png").write_bytes((ROOT / "examples/datasets/ohwx-character/001.png").read_bytes())
     other, wrong, same = comfy_cli(), [], 0
     print(f"{'package':42} workflows  convert  ours only  run")

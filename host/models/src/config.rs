@@ -36,6 +36,13 @@ impl Json {
         Error::file(&self.path, what)
     }
 
+    /// The same file with a setting that it lacks.
+    pub(crate) fn with(&self, key: &str, value: Value) -> Json {
+        let mut with = self.clone();
+        with.map.entry(key).or_insert(value);
+        with
+    }
+
     /// A setting that may be absent or null.
     pub(crate) fn optional<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         match self.map.get(key) {

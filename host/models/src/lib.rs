@@ -8,6 +8,7 @@
 mod adapter;
 mod clip;
 mod config;
+mod controlnet;
 mod error;
 mod family;
 mod flux;
@@ -37,6 +38,7 @@ mod weights;
 
 pub use adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
 pub use clip::{Activation, TextConfig, TextEncoder, TextOutput, Tokenizer, Tokens};
+pub use controlnet::{ControlNet, LoadedControlNet, load_controlnet};
 pub use error::{Error, Result};
 pub use family::{Betas, FAMILIES, Family, NetworkRow, Noise, Prediction, TextRow};
 pub use flux::{DEFAULT_GUIDANCE, Flux, FluxCondition, FluxConfig};
@@ -47,7 +49,7 @@ pub use load::{Loaded, LoadedNetwork, LoadedTexts, LoadedVae, Options, Seen};
 pub use load::{load, load_network, load_texts, load_vae, look_at};
 pub use load::{load_network_with, load_texts_with, load_vae_with, load_with};
 pub use memory::Memory;
-pub use network::{Cond, Network, Observe, Takes};
+pub use network::{Cond, Network, Observe, Residuals, Takes};
 pub use ops::Width;
 pub use page::{FORMS, Form, formats};
 pub use patch::{How, Patch, Patched};

@@ -55,6 +55,48 @@ impl Cond {
     }
 }
 
+/// What ControlNets add to a network's features, images as (b, h, w, c).
+#[derive(Clone, Debug)]
+pub struct Residuals {
+    /// To what is kept for the way up, in the order of the way down.
+    pub skips: Vec<Tensor>,
+    /// To what the middle gives.
+    pub middle: Tensor,
+}
+
+impl Residuals {
+    /// Both together.
+    pub fn plus(&self, other: &Residuals) -> Result<Residuals> {
+        let skips = self.skips.iter().zip(&other.skips).map(|(a, b)| Ok((a + b)?)).collect::<Result<_>>()?;
+        Ok(Residuals { skips, middle: (&self.middle + &other.middle)? })
+    }
+
+    /// All of it times a number.
+    pub fn times(&self, factor: f64) -> Result<Residuals> {
+        let skips = self.skips.iter().map(|t| Ok((t * factor)?)).collect::<Result<_>>()?;
+        Ok(Residuals { skips, middle: (&self.middle * factor)? })
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Tensor> {
+        self.skips.iter().chain([&self.middle])
+    }
+
+    fn on(&self, device: &Device) -> Result<Residuals> {
+        let skips = self.skips.iter().map(|t| Ok(t.to_device(device)?)).collect::<Result<_>>()?;
+        Ok(Residuals { skips, middle: self.middle.to_device(device)? })
+    }
+
+    /// Are they of the shapes of what they are added to?
+    pub(crate) fn check<T: std::ops::Deref<Target = Tensor>>(&self, skips: &[T], middle: &T) -> Result<()> {
+        let fits = |(found, wanted): (&Tensor, &T)| found.dims()[1..] == wanted.dims()[1..];
+        let all = self.all().zip(skips.iter().chain([middle])).all(fits);
+        if self.skips.len() == skips.len() && all {
+            return Ok(());
+        }
+        Err(Error::Unsupported("the ControlNet was made for networks of another family".into()))
+    }
+}
+
 /// Shows what parts of a network give, under their module paths.
 pub type Observe<'a> = dyn FnMut(&str, &Tensor) -> Result<()> + 'a;
 
@@ -69,6 +111,14 @@ pub(crate) trait Denoise: Send + Sync {
 
     /// `x` (b, c, h, w), `times` (b,), and conditions that have been checked against [`Self::takes`].
     fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor>;
+
+    /// The same with what a ControlNet adds.
+    fn forward_controlled(&self, x: &Tensor, times: &Tensor, cond: &Cond, control: &Residuals) -> Result<Tensor> {
+        let _ = (x, times, cond, control);
+        Err(Error::Unsupported(
+            "ControlNets work with the UNets of SD 1.x, 2.x and SDXL; this is another network".into(),
+        ))
+    }
 
     fn targets(&self) -> Vec<Target>;
 
@@ -113,7 +163,13 @@ impl Network {
         self.forward_observed(x, times, cond, &mut |_, _| Ok(()))
     }
 
-    /// The same, showing what each block gives, images as (b, h, w, c), under its module path.
+    /// The same with what ControlNets add to its features.
+    pub fn forward_controlled(&self, x: &Tensor, times: &Tensor, cond: &Cond, control: &Residuals) -> Result<Tensor> {
+        let (x, times, cond, back) = self.checked(x, times, cond)?;
+        Ok(self.0.forward_controlled(&x, &times, &cond, &control.on(self.0.device())?)?.to_device(&back)?)
+    }
+
+    /// The same as [`Network::forward`], showing what each block gives, images as (b, h, w, c), under its module path.
     pub fn forward_observed(
         &self,
         x: &Tensor,
@@ -121,6 +177,12 @@ impl Network {
         cond: &Cond,
         observe: &mut Observe<'_>,
     ) -> Result<Tensor> {
+        let (x, times, cond, back) = self.checked(x, times, cond)?;
+        Ok(self.0.forward(&x, &times, &cond, observe)?.to_device(&back)?)
+    }
+
+    /// What it is asked, on its device; and the device to go back to.
+    fn checked(&self, x: &Tensor, times: &Tensor, cond: &Cond) -> Result<(Tensor, Tensor, Cond, Device)> {
         let takes = self.0.takes();
         let (b, c, ..) = x.dims4()?;
         let (cb, _, d) = cond.context.dims3()?;
@@ -156,8 +218,7 @@ impl Network {
             size: there(&cond.size)?,
             guidance: there(&cond.guidance)?,
         };
-        let out = self.0.forward(&x.to_device(device)?, &times.to_device(device)?, &cond, observe)?;
-        Ok(out.to_device(x.device())?)
+        Ok((x.to_device(device)?, times.to_device(device)?, cond, x.device().clone()))
     }
 
     /// The layers that can get an adapter, in the network's order.

@@ -140,9 +140,10 @@ pub struct ModelDirs {
 }
 
 /// Kinds that ComfyUI has too: its workflows give their names without the kind.
-const BARE: [&str; 10] = [
+const BARE: [&str; 11] = [
     "checkpoints",
     "clip",
+    "controlnet",
     "diffusers",
     "diffusion_models",
     "embeddings",

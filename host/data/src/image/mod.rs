@@ -1,5 +1,6 @@
 //! A decoded picture: shared pixels, row-major, 8 bits a channel.
 
+mod canny;
 mod decode;
 mod encode;
 mod hash;
@@ -7,6 +8,7 @@ mod resize;
 mod tensor;
 mod text;
 
+pub use canny::canny;
 pub use decode::{DecodeLimits, read_size};
 pub use encode::Codec;
 pub use hash::Perceptual;

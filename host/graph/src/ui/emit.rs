@@ -5,6 +5,7 @@ use super::promoted::Promoted;
 use super::read::{Mode, UiNode};
 use super::resolve::{End, Resolver};
 use super::shape::{Describe, Holds, Shape, Shapes, Slot};
+use super::texts::{Named, fill_in, is_save};
 use super::virtual_nodes::role;
 use super::widgets::{by_name, same_choice};
 use super::{ConvertError, UnknownNode};
@@ -14,6 +15,7 @@ pub(super) fn emit(tree: &Tree<'_, '_>, shapes: &Shapes, nodes: &dyn Describe) -
     let promoted = Promoted::find(tree, shapes);
     let mut resolver = Resolver::new(tree, &promoted);
     let (mut sent, mut unknown) = (Map::new(), Vec::new());
+    let (mut named, mut saves) = (Vec::new(), Vec::new());
     for scope in 0..tree.scopes.len() {
         for node in 0..tree.graph(scope).nodes.len() {
             let at = At { scope, node };
@@ -24,8 +26,13 @@ pub(super) fn emit(tree: &Tree<'_, '_>, shapes: &Shapes, nodes: &dyn Describe) -
             match shapes.get(node.class_type) {
                 Some(shape) => {
                     let mut inputs = values(at, node, shape, &promoted);
-                    links(at, tree, &mut resolver, &mut inputs);
                     let title = node.title.unwrap_or(&shape.title);
+                    let alias = node.properties.get("Node name for S&R").and_then(Value::as_str);
+                    named.push(Named { alias, title: title.to_owned(), values: inputs.clone() });
+                    links(at, tree, &mut resolver, &mut inputs);
+                    if is_save(node.class_type) {
+                        saves.push(tree.id(at));
+                    }
                     let object =
                         json!({ "inputs": inputs, "class_type": node.class_type, "_meta": { "title": title } });
                     sent.insert(tree.id(at), object);
@@ -37,6 +44,11 @@ pub(super) fn emit(tree: &Tree<'_, '_>, shapes: &Shapes, nodes: &dyn Describe) -
                     suggestion: nodes.suggest(node.class_type),
                 }),
             }
+        }
+    }
+    for id in saves {
+        if let Some(inputs) = sent.get_mut(&id).and_then(|n| n.get_mut("inputs")).and_then(Value::as_object_mut) {
+            fill_in(inputs, &named);
         }
     }
     if unknown.is_empty() { Ok(Value::Object(sent)) } else { Err(ConvertError::UnknownNodes(unknown)) }

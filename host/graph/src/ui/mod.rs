@@ -14,6 +14,7 @@ mod promoted;
 mod read;
 mod resolve;
 mod shape;
+mod texts;
 mod virtual_nodes;
 mod widgets;
 

@@ -212,12 +212,12 @@ fn other(path: &Path, shapes: &Shapes, wanted: &str) -> Error {
 }
 
 /// The keys behind the first prefix that is there, or all.
-fn below(path: &Path, files: &[Arc<WeightFile>], prefixes: &[&str]) -> Source {
+pub(crate) fn below(path: &Path, files: &[Arc<WeightFile>], prefixes: &[&str]) -> Source {
     Source::below(path, files, prefixes).unwrap_or_else(|| Source::new(path, files.to_vec(), ""))
 }
 
 /// The files of a part with its config, if it is a diffusers folder's, and their digest.
-fn open(path: &Path, stem: &str) -> Result<(Vec<Arc<WeightFile>>, Option<Json>, String)> {
+pub(crate) fn open(path: &Path, stem: &str) -> Result<(Vec<Arc<WeightFile>>, Option<Json>, String)> {
     let mut digest = Hasher::new();
     let folder = path.is_dir();
     let files = if folder { files::weights(path, stem)? } else { vec![Arc::new(WeightFile::open(path)?)] };

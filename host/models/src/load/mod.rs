@@ -7,6 +7,7 @@ mod single;
 mod source;
 
 pub use alone::{LoadedNetwork, LoadedTexts, LoadedVae, load_network, load_texts, load_vae};
+pub(crate) use alone::{below, open};
 pub use alone::{load_network_with, load_texts_with, load_vae_with};
 pub(crate) use source::{Named, Source, shapes as shapes_of, whole};
 

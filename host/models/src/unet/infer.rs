@@ -26,7 +26,7 @@ impl Heads {
 const SIZE_FEATURES: usize = 256;
 
 /// `shapes` under diffusers' names. What does not show in them is as in the full-size models.
-pub(super) fn config(shapes: &Shapes, heads: Heads) -> Result<UNetConfig, String> {
+pub(crate) fn config(shapes: &Shapes, heads: Heads) -> Result<UNetConfig, String> {
     let layers = count(shapes, "down_blocks.0.resnets.", ".conv1.weight");
     if layers == 0 {
         return Err(

@@ -3,7 +3,7 @@
 
 mod config;
 pub(crate) mod infer;
-mod names;
+pub(crate) mod names;
 mod transformer;
 
 pub(crate) use config::UNetConfig;
@@ -13,7 +13,7 @@ use crate::adapter::{Adapter, NormTarget, Target};
 use crate::error::{Error, Result};
 use crate::layers::{LayerId, Layers, Norm, NormId};
 use crate::load::Source;
-use crate::network::{Cond, Denoise, Network, Observe, Takes};
+use crate::network::{Cond, Denoise, Network, Observe, Residuals, Takes};
 use crate::ops::{self, Window};
 use crate::patch::{How, Patched};
 use crate::resnet::Resnet;
@@ -42,8 +42,8 @@ struct Net {
     down: Vec<Block>,
     middle: (Resnet, Transformer, Resnet),
     up: Vec<Block>,
-    norm_out: NormId,
-    conv_out: LayerId,
+    /// The last norm and convolution; none of the half that a ControlNet has, whose way up is empty.
+    tail: Option<(NormId, LayerId)>,
 }
 
 /// Whose names the layers have in kohya's LoRA files.
@@ -143,35 +143,33 @@ impl Denoise for UNet {
     }
 
     fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor> {
+        self.pass(x, times, cond, None, observe)
+    }
+
+    fn forward_controlled(&self, x: &Tensor, times: &Tensor, cond: &Cond, control: &Residuals) -> Result<Tensor> {
+        self.pass(x, times, cond, Some(control), &mut |_, _| Ok(()))
+    }
+}
+
+impl UNet {
+    fn pass(
+        &self,
+        x: &Tensor,
+        times: &Tensor,
+        cond: &Cond,
+        control: Option<&Residuals>,
+        observe: &mut Observe<'_>,
+    ) -> Result<Tensor> {
         let net = &*self.net;
         let mut tape = Tape::new(&self.mode);
-        let (x, context) = (tape.input(x), tape.input(&cond.context));
-        let time = self.time(&mut tape, &x, times, cond, observe)?;
-        let (layers, conv_in) = (self.layers.clone(), net.conv_in);
-        let mut x = tape.single(&[&x], move |of| layers.run(conv_in, &ops::channels_last(&of[0])?))?;
-        observe("conv_in", &x)?;
-        let mut skips = vec![x.clone()];
-        for (i, block) in net.down.iter().enumerate() {
-            for (j, resnet) in block.resnets.iter().enumerate() {
-                x = self.resnet(&mut tape, resnet, &x, &time)?;
-                observe(&format!("down_blocks.{i}.resnets.{j}"), &x)?;
-                if let Some(attention) = block.attentions.get(j) {
-                    x = attention.forward(&self.layers, &mut tape, &x, &context)?;
-                    observe(&format!("down_blocks.{i}.attentions.{j}"), &x)?;
-                }
-                skips.push(x.clone());
+        let (mut x, mut skips, time, context) = self.down(&mut tape, x, times, cond, None, observe)?;
+        if let Some(control) = control {
+            control.check(&skips, &x)?;
+            for (value, residual) in skips.iter_mut().chain([&mut x]).zip(control.all()) {
+                let residual = tape.input(residual);
+                *value = tape.single(&[&*value, &residual], |of| Ok(of[0].broadcast_add(&of[1])?))?;
             }
-            if let Some(conv) = block.resize {
-                let layers = self.layers.clone();
-                x = tape.single(&[&x], move |of| layers.run(conv, &of[0]))?;
-                skips.push(x.clone());
-            }
-            observe(&format!("down_blocks.{i}"), &x)?;
         }
-        x = self.resnet(&mut tape, &net.middle.0, &x, &time)?;
-        x = net.middle.1.forward(&self.layers, &mut tape, &x, &context)?;
-        x = self.resnet(&mut tape, &net.middle.2, &x, &time)?;
-        observe("mid_block", &x)?;
         for (i, block) in net.up.iter().enumerate() {
             for (j, &resnet) in block.resnets.iter().enumerate() {
                 let skip = skips.pop().ok_or_else(|| Error::Unsupported("the levels do not fit".into()))?;
@@ -191,15 +189,85 @@ impl Denoise for UNet {
             }
             observe(&format!("up_blocks.{i}"), &x)?;
         }
+        let Some((norm, conv_out)) = net.tail else {
+            return Err(Error::Unsupported("a ControlNet's half predicts nothing by itself".into()));
+        };
         let layers = self.layers.clone();
-        let (norm, groups, eps) = (net.norm_out, net.config.norm_num_groups, net.config.norm_eps);
-        let conv_out = net.conv_out;
+        let (groups, eps) = (net.config.norm_num_groups, net.config.norm_eps);
         let y = tape.single(&[&x], move |of| {
             let Norm { weight, bias, .. } = layers.norm(norm);
             let x = ops::group_norm(&of[0], groups, weight, bias, eps, true)?;
             Ok(ops::channels_first(&layers.run(conv_out, &x)?)?)
         })?;
         tape.finish(y)
+    }
+
+    /// The way down and the middle: what the middle gives, what is kept for the way up, and the embedded conditions.
+    /// `hint` (b or 1, h, w, c) is added to what the first convolution gives.
+    pub(crate) fn down(
+        &self,
+        tape: &mut Tape,
+        x: &Tensor,
+        times: &Tensor,
+        cond: &Cond,
+        hint: Option<&Tensor>,
+        observe: &mut Observe<'_>,
+    ) -> Result<(Value, Vec<Value>, Value, Value)> {
+        let net = &*self.net;
+        let (x, context) = (tape.input(x), tape.input(&cond.context));
+        let time = self.time(tape, &x, times, cond, observe)?;
+        let (layers, conv_in) = (self.layers.clone(), net.conv_in);
+        let mut x = tape.single(&[&x], move |of| layers.run(conv_in, &ops::channels_last(&of[0])?))?;
+        observe("conv_in", &x)?;
+        if let Some(hint) = hint {
+            let hint = tape.input(hint);
+            x = tape.single(&[&x, &hint], |of| Ok(of[0].broadcast_add(&of[1])?))?;
+        }
+        let mut skips = vec![x.clone()];
+        for (i, block) in net.down.iter().enumerate() {
+            for (j, resnet) in block.resnets.iter().enumerate() {
+                x = self.resnet(tape, resnet, &x, &time)?;
+                observe(&format!("down_blocks.{i}.resnets.{j}"), &x)?;
+                if let Some(attention) = block.attentions.get(j) {
+                    x = attention.forward(&self.layers, tape, &x, &context)?;
+                    observe(&format!("down_blocks.{i}.attentions.{j}"), &x)?;
+                }
+                skips.push(x.clone());
+            }
+            if let Some(conv) = block.resize {
+                let layers = self.layers.clone();
+                x = tape.single(&[&x], move |of| layers.run(conv, &of[0]))?;
+                skips.push(x.clone());
+            }
+            observe(&format!("down_blocks.{i}"), &x)?;
+        }
+        x = self.resnet(tape, &net.middle.0, &x, &time)?;
+        x = net.middle.1.forward(&self.layers, tape, &x, &context)?;
+        x = self.resnet(tape, &net.middle.2, &x, &time)?;
+        observe("mid_block", &x)?;
+        Ok((x, skips, time, context))
+    }
+
+    /// The half of a UNet that a ControlNet has, and the layers that it has beside.
+    pub(crate) fn half<T>(
+        config: UNetConfig,
+        part: &mut Part,
+        more: impl FnOnce(&mut Build<'_>, &[usize]) -> Result<T>,
+    ) -> Result<(UNet, T)> {
+        let mut build = Build::new(part, "");
+        let widths = config.skips();
+        let net = Net::build(config, Naming::Diffusers, &mut build, false)?;
+        let more = more(&mut build, &widths)?;
+        let unet = UNet { net: Arc::new(net), layers: Arc::new(build.layers), mode: Mode::default() };
+        Ok((unet, more))
+    }
+
+    pub(crate) fn shared_layers(&self) -> &Arc<Layers> {
+        &self.layers
+    }
+
+    pub(crate) fn wanted(&self) -> &Takes {
+        &self.net.takes
     }
 }
 
@@ -293,13 +361,14 @@ impl UNet {
 
     fn build(config: UNetConfig, part: &mut Part, naming: Naming) -> Result<UNet> {
         let mut build = Build::new(part, "");
-        let net = Net::build(config, naming, &mut build)?;
+        let net = Net::build(config, naming, &mut build, true)?;
         Ok(UNet { net: Arc::new(net), layers: Arc::new(build.layers), mode: Mode::default() })
     }
 }
 
 impl Net {
-    fn build(config: UNetConfig, naming: Naming, b: &mut Build<'_>) -> Result<Net> {
+    /// `whole`: with the way up.
+    fn build(config: UNetConfig, naming: Naming, b: &mut Build<'_>, whole: bool) -> Result<Net> {
         let channels = config.block_out_channels.clone();
         let (levels, last) = (channels.len(), channels.len() - 1);
         let time = 4 * channels[0];
@@ -339,7 +408,7 @@ impl Net {
             Resnet::build(b, "mid_block.resnets.1", shape(deep, deep))?,
         );
         let mut up = Vec::new();
-        for i in 0..levels {
+        for i in 0..if whole { levels } else { 0 } {
             let (path, level) = (format!("up_blocks.{i}"), last - i);
             let (out, below) = (channels[level], channels[(level + 1).min(last)]);
             let above = channels[level.saturating_sub(1)];
@@ -357,14 +426,29 @@ impl Net {
             }
             up.push(block);
         }
-        let norm_out = b.norm("conv_norm_out", channels[0])?;
-        let conv_out = b.conv("conv_out", channels[0], config.out_channels, 3, Window::new(1, 1))?;
+        let tail = if whole {
+            let norm = b.norm("conv_norm_out", channels[0])?;
+            Some((norm, b.conv("conv_out", channels[0], config.out_channels, 3, Window::new(1, 1))?))
+        } else {
+            None
+        };
         let takes = config.takes();
-        Ok(Net { config, naming, takes, conv_in, time: time_layers, addition, down, middle, up, norm_out, conv_out })
+        Ok(Net { config, naming, takes, conv_in, time: time_layers, addition, down, middle, up, tail })
     }
 }
 
 impl UNetConfig {
+    /// Channels of what is kept for the way up, and last of what the middle gives.
+    fn skips(&self) -> Vec<usize> {
+        let mut widths = vec![self.block_out_channels[0]];
+        for (level, &c) in self.block_out_channels.iter().enumerate() {
+            let halved = usize::from(level + 1 < self.block_out_channels.len());
+            widths.extend(std::iter::repeat_n(c, self.layers_per_block + halved));
+        }
+        widths.extend(self.block_out_channels.last());
+        widths
+    }
+
     fn takes(&self) -> Takes {
         Takes {
             channels: self.in_channels,

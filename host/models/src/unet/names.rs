@@ -28,7 +28,7 @@ const RESNET: &[(&str, &str)] = &[
 ];
 
 /// A name in the original code, or a layer's path there → diffusers'. `layers` are the residual blocks of a level.
-pub(super) fn diffusers(name: &str, layers: usize) -> Option<String> {
+pub(crate) fn diffusers(name: &str, layers: usize) -> Option<String> {
     let each = layers + 1;
     if let Some((new, rest)) = replaced(name, OUTER, false) {
         return Some(format!("{new}{rest}"));
@@ -92,7 +92,7 @@ pub(super) fn original(path: &str, layers: usize, attention: &[bool]) -> Option<
 }
 
 /// Residual blocks of each level, from the names in the original code: as many as stand in front of the first halving.
-pub(super) fn layers(shapes: &Shapes) -> usize {
+pub(crate) fn layers(shapes: &Shapes) -> usize {
     let halving = (1..64).find(|i| shapes.contains_key(&format!("input_blocks.{i}.0.op.weight")));
     match halving {
         Some(index) => index - 1,

@@ -12,6 +12,9 @@ mod conditioning_set_area_percentage;
 mod conditioning_set_mask;
 mod conditioning_set_timestep_range;
 mod conditioning_zero_out;
+mod control;
+mod control_net_apply;
+mod control_net_apply_advanced;
 mod encode;
 mod flux_guidance;
 mod lora_prompt;
@@ -42,4 +45,6 @@ pub(crate) const NODES: &[Make] = &[
     node::<conditioning_set_area_percentage::ConditioningSetAreaPercentage>,
     node::<conditioning_set_mask::ConditioningSetMask>,
     node::<flux_guidance::FluxGuidance>,
+    node::<control_net_apply::ControlNetApply>,
+    node::<control_net_apply_advanced::ControlNetApplyAdvanced>,
 ];

@@ -1,5 +1,6 @@
 //! Pictures and masks: reading, writing, changing.
 
+mod canny;
 mod crop_mask;
 mod empty_image;
 mod feather_mask;
@@ -80,4 +81,5 @@ pub(crate) const NODES: &[Make] = &[
     node::<rebatch_images::RebatchImages>,
     node::<repeat_image_batch::RepeatImageBatch>,
     node::<resize_and_pad_image::ResizeAndPadImage>,
+    node::<canny::Canny>,
 ];

@@ -2,6 +2,7 @@
 
 mod checkpoint_loader_simple;
 mod clip_loader;
+mod control_net_loader;
 mod diffusers_loader;
 mod dual_clip_loader;
 mod load;
@@ -24,4 +25,5 @@ pub(crate) const NODES: &[Make] = &[
     node::<vae_loader::VAELoader>,
     node::<lora_loader::LoraLoader>,
     node::<lora_loader_model_only::LoraLoaderModelOnly>,
+    node::<control_net_loader::ControlNetLoader>,
 ];

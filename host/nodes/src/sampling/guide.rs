@@ -56,6 +56,9 @@ impl<'a> Guided<'a> {
                 Lead::match_areas(&mut lists[other], &others);
             }
         }
+        if let (Rule::Classifier(_), [positive, negative]) = (rule, &mut lists[..]) {
+            super::control::share(positive, negative);
+        }
         Ok(Self { model, table, sides, lists, rule })
     }
 
@@ -112,12 +115,16 @@ impl<'a> Guided<'a> {
             size: stack(conds.iter().map(|c| c.size.as_ref()))?,
             guidance: stack(conds.iter().map(|c| c.guidance.as_ref()))?,
         };
+        let follow = jobs.first().and_then(|(_, lead)| lead.control.as_deref());
         let mut network = NetworkDenoiser {
             table: self.table,
             prediction: self.model.sampler_prediction(),
             network: |x: &Tensor, time: f64| {
                 let times = Tensor::new(&[time as f32], x.device())?;
-                Ok(self.model.network.forward(x, &times, &cond)?)
+                match follow.map(|f| f.residuals(x, &times, &cond, sigma)).transpose()?.flatten() {
+                    Some(control) => Ok(self.model.network.forward_controlled(x, &times, &cond, &control)?),
+                    None => Ok(self.model.network.forward(x, &times, &cond)?),
+                }
             },
         };
         let guesses = network.denoise(&Tensor::cat(&inputs, 0)?, sigma)?;
@@ -136,7 +143,12 @@ fn stack<'t>(tensors: impl Iterator<Item = Option<&'t Tensor>>) -> Result<Option
 fn goes_with(a: &Lead, b: &Lead) -> bool {
     let sides = |lead: &Lead| lead.area.map(|a| (a.h, a.w));
     let pooled = |lead: &Lead| lead.cond.pooled.is_some();
-    sides(a) == sides(b) && a.cond.context.dims() == b.cond.context.dims() && pooled(a) == pooled(b)
+    let same_control = match (&a.control, &b.control) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a.is(b),
+        _ => false,
+    };
+    sides(a) == sides(b) && a.cond.context.dims() == b.cond.context.dims() && pooled(a) == pooled(b) && same_control
 }
 
 fn is_one(cfg: f64) -> bool {

@@ -1,9 +1,11 @@
 //! Prompts made ready for a walk: in the latent's size, and for its noise levels.
 
+use super::control::Follow;
 use crate::types::{Area, Cond, CondMask, Model};
 use anyhow::{Result, bail};
 use candle_core::{DType, Device, Tensor};
 use sample::SigmaTable;
+use std::sync::Arc;
 
 /// A prompt that leads a part of the latent, over a part of the noise levels.
 #[derive(Clone)]
@@ -18,6 +20,8 @@ pub(super) struct Lead {
     from: f64,
     /// …down to this one.
     to: f64,
+    /// What it follows.
+    pub(super) control: Option<Arc<Follow>>,
 }
 
 /// Of latent pixels.
@@ -60,7 +64,8 @@ impl Lead {
         }
         let from = if cond.range.0 > 0.0 { table.at_percent(cond.range.0) } else { f64::INFINITY };
         let to = if cond.range.1 < 1.0 { table.at_percent(cond.range.1) } else { 0.0 };
-        Ok(Self { cond: for_network(cond, model, sides, device)?, area, share, from, to })
+        let control = cond.control.as_ref().map(|control| Arc::new(Follow::new(control, table)));
+        Ok(Self { cond: for_network(cond, model, sides, device)?, area, share, from, to, control })
     }
 
     pub(super) fn leads_at(&self, sigma: f64) -> bool {

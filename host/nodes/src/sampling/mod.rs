@@ -5,6 +5,9 @@ mod basic_guider;
 mod basic_scheduler;
 mod beta_sampling_scheduler;
 mod cfg_guider;
+mod control;
+#[cfg(test)]
+mod control_tests;
 mod disable_noise;
 mod dual_cfg_guider;
 mod exponential_scheduler;

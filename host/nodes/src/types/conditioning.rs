@@ -1,7 +1,8 @@
-use super::Mask;
+use super::{Control, Mask};
 use anyhow::{Result, bail};
 use candle_core::Tensor;
 use spec::ObjectType;
+use std::sync::Arc;
 
 /// Prompts as the network reads them: all of them lead the picture at once, each where and when it applies.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Cond {
     pub area: Option<Area>,
     /// Where it leads, pixel by pixel.
     pub mask: Option<CondMask>,
+    /// The pictures that it follows.
+    pub control: Option<Arc<Control>>,
 }
 
 /// What SDXL is told of a picture's making, in pixels.
@@ -69,7 +72,17 @@ pub struct CondMask {
 impl Cond {
     /// A prompt that leads everywhere and all the time.
     pub fn new(states: Tensor, pooled: Option<Tensor>) -> Self {
-        Self { states, pooled, size: None, guidance: None, range: (0.0, 1.0), strength: 1.0, area: None, mask: None }
+        Self {
+            states,
+            pooled,
+            size: None,
+            guidance: None,
+            range: (0.0, 1.0),
+            strength: 1.0,
+            area: None,
+            mask: None,
+            control: None,
+        }
     }
 }
 

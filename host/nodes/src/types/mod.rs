@@ -3,6 +3,7 @@
 mod checkpoints;
 mod choice;
 mod conditioning;
+mod control_net;
 mod custom;
 mod grid;
 mod image;
@@ -18,6 +19,7 @@ mod training_state;
 pub use checkpoints::{CheckpointFile, Checkpoints, Facts, LogLine};
 pub use choice::{Choice, Ranked};
 pub use conditioning::{Area, Cond, CondMask, Conditioning, Size};
+pub use control_net::{Control, ControlNetModel};
 pub use custom::{Guidance, Guider, Noise, Sampler, Sigmas};
 pub(crate) use grid::CellFacts;
 pub use grid::{Cell, Grid};

@@ -59,3 +59,15 @@ fn a_choice_with_inputs_of_its_own_names_them_with_a_dot() {
     let api = api(workflow(vec![linked, node(2, "Invert", &[], &["IMAGE"], json!([]))], &[(4, 2, 0, 1, 1)]));
     assert_eq!(api["1"]["inputs"]["kind.image"], json!(["2", 0]));
 }
+
+#[test]
+fn prefixes_of_files_are_filled_in_with_values_of_other_nodes() {
+    let sampler = with(node(1, "Sample", &[], &[], json!([5, "fixed", 30, 7.5])), "title", json!("First"));
+    let save = with(node(2, "Save", &[], &[], json!(["%First.steps%/%width%"])), "type", json!("SaveImage"));
+    let info = json!({
+        "Sample": { "input": { "required": { "seed": ["INT", {}], "steps": ["INT", {}], "cfg": ["FLOAT", {}] } } },
+        "SaveImage": { "input": { "required": { "filename_prefix": ["STRING", {}] } } },
+    });
+    let api = to_api(&workflow(vec![save, sampler], &[]), &ObjectInfo::new(info).unwrap()).unwrap();
+    assert_eq!(api["2"]["inputs"]["filename_prefix"], "30/%width%");
+}

@@ -160,3 +160,23 @@ fn one_colour_becomes_a_mask() {
         assert_eq!(colour(5).1, [0.0; 6]);
     });
 }
+
+#[test]
+fn edges_are_drawn_white_on_black() {
+    with(|ctx| {
+        let step: Vec<u8> = (0..144)
+            .map(|i| {
+                if i % 12 < 6 {
+                    0
+                } else if i % 12 == 6 {
+                    128
+                } else {
+                    255
+                }
+            })
+            .collect();
+        let edges = image(ctx, "Canny", vec![("image", value(&batch(vec![grey(12, 12, &step)])))]);
+        let row: Vec<usize> = (0..12).filter(|x| reds(&edges)[5 * 12 + x] == 255).collect();
+        assert_eq!(row, [6], "where the step is steepest");
+    });
+}
