@@ -41,6 +41,6 @@ mod tests {
         let pixels = Tensor::zeros((3, 4, 8), DType::F32, &Device::Cpu).unwrap();
         let batch = ImageBatch::from_pixels(vec![pixels]).unwrap();
         let values = vec![Value::List(vec![Value::object(mask), Value::from(3)]), Value::object(batch)];
-        assert_eq!(outputs_size(&Outputs { values, ui: serde_json::Map::new() }), 128 + 96 * 5);
+        assert_eq!(outputs_size(&Outputs { values, ..Outputs::default() }), 128 + 96 * 5);
     }
 }

@@ -13,14 +13,12 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 const PAGE: &str = include_str!("../page/index.html");
+const POLICY: &str = include_str!("../page/policy.txt");
 
 /// The page, with what a browser may do on it.
 pub(super) fn page(_: &Call) -> Reply {
     let page = Response::new(200, "text/html; charset=utf-8", PAGE).with("cache-control", "no-store");
-    Ok(page.with(
-        "content-security-policy",
-        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:",
-    ))
+    Ok(page.with("content-security-policy", POLICY.trim_end()))
 }
 
 fn state(call: &Call) -> Reply {
