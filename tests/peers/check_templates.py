@@ -174,7 +174,7 @@ def tiny(prompt):
     text = json.dumps(prompt).lower()
     flux = "flux" in text
     family = "tiny-sdxl" if "sd_xl" in text or "sdxl" in text else "embedded-base"
-    changed = {}
+    changed, autoencoders = {}, set()
     for node, entry in json.loads(json.dumps(prompt)).items():
         kind, inputs = entry["class_type"], entry["inputs"]
         for name, value in inputs.items():
@@ -192,8 +192,11 @@ def tiny(prompt):
             entry.update(class_type="UNETLoader", inputs={"unet_name": "tiny-flux"})
         elif kind == "UNETLoader":
             inputs.update(unet_name="tiny-flux", weight_dtype="default")
-        elif kind == "VAELoader":
+        elif kind == "VAELoader" and flux:
             inputs["vae_name"] = "tiny-flux"
+        elif kind == "VAELoader":
+            entry.update(class_type="DiffusersLoader", inputs={"model_path": family})
+            autoencoders.add(node)
         elif kind in ("LoraLoader", "LoraLoaderModelOnly"):
             inputs["lora_name"] = "nothing.safetensors"
         elif kind == "ControlNetLoader":
@@ -210,6 +213,8 @@ def tiny(prompt):
         for name, link in entry["inputs"].items():
             if isinstance(link, list) and link[1] and f"{link[0]}.clip" in changed:
                 entry["inputs"][name] = [f"{link[0]}.{['', 'clip', 'vae'][link[1]]}", 0]
+            elif isinstance(link, list) and link[0] in autoencoders:
+                entry["inputs"][name] = [link[0], 2]
     return changed
 
 
