@@ -96,7 +96,8 @@ fn every_problem_of_a_workflow_is_said_at_once() {
     bench.run(&["check", "w.json"]).expect(2, &["node 1 (ImageScael)", "did you mean `ImageScale`", "→"]);
     let seen = bench.run(&["check", "w.json", "--json"]);
     let json: Value = serde_json::from_str(&seen.out).unwrap();
-    assert_eq!(json["node_errors"]["1"]["errors"][0]["type"], "missing_node_type");
+    assert_eq!(json["error"]["type"], "missing_node_type", "{json}");
+    assert_eq!(json["error"]["extra_info"]["node_id"], "1", "{json}");
     assert_eq!(seen.code, 2);
 }
 
