@@ -41,7 +41,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Plugins,
     },
-    /// List trainings, or tell a running one to pause, resume, stop or finish
+    /// List trainings, or tell a running one to pause, resume, stop or finish, or keep its best
     Train(Train),
     /// Look at model files
     Models {
@@ -275,8 +275,8 @@ pub(crate) enum FrontEnd {
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// `list`; or `pause`, `resume`, `stop` (the same workflow goes on from there), `finish` (end now, and go on in the
-    /// workflow with what there is)
-    #[arg(value_parser = ["list", "pause", "resume", "stop", "finish"], default_value = "list")]
+    /// workflow with what there is), `keep-best` (the same with the checkpoint of the lowest validation loss)
+    #[arg(value_parser = ["list", "pause", "resume", "stop", "finish", "keep-best"], default_value = "list")]
     pub(crate) what: String,
 
     /// The training: the start of its id, or its name if only one has it

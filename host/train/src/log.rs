@@ -113,9 +113,16 @@ mod tests {
             grad_norm: 0.1,
             seconds: 0.2,
             images: vec!["a.png".into()],
-            memory: resident(),
+            memory: Some(1 << 30),
             validated: None,
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_that_of_this_process() {
+        let mib = resident().unwrap() >> 20;
+        assert!((1..100_000).contains(&mib), "{mib} MiB");
     }
 
     #[test]
