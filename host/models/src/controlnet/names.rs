@@ -1,6 +1,6 @@
 //! The names of a ControlNet's layers in the original code → diffusers'.
 
-use crate::unet::names;
+use crate::unet::names::{self, number};
 
 /// `layers` are the residual blocks of a level.
 pub(super) fn diffusers(name: &str, layers: usize) -> Option<String> {
@@ -21,11 +21,6 @@ pub(super) fn diffusers(name: &str, layers: usize) -> Option<String> {
         Some(rest) => Some(format!("controlnet_mid_block.{rest}")),
         None => names::diffusers(name, layers),
     }
-}
-
-fn number(rest: &str) -> Option<(usize, &str)> {
-    let (number, rest) = rest.split_once('.')?;
-    Some((number.parse().ok()?, rest))
 }
 
 #[cfg(test)]

@@ -113,7 +113,8 @@ fn replaced<'a>(name: &'a str, table: &[(&'static str, &'static str)], back: boo
     })
 }
 
-fn number(rest: &str) -> Option<(usize, &str)> {
+/// The number that a name begins with, and what follows behind its dot.
+pub(crate) fn number(rest: &str) -> Option<(usize, &str)> {
     let (number, rest) = rest.split_once('.')?;
     Some((number.parse().ok()?, rest))
 }

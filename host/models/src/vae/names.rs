@@ -3,6 +3,7 @@
 use super::VaeConfig;
 use crate::family::Shapes;
 use crate::unet::infer::{count, dim, groups};
+use crate::unet::names::number;
 
 /// A key in the original naming → the module's name in diffusers. `levels` are those of the decoder.
 pub(super) fn diffusers(key: &str, levels: usize) -> Option<String> {
@@ -82,11 +83,6 @@ pub(super) fn config(shapes: &Shapes) -> Result<VaeConfig, String> {
     };
     config.check()?;
     Ok(config)
-}
-
-fn number(rest: &str) -> Option<(usize, &str)> {
-    let (number, rest) = rest.split_once('.')?;
-    Some((number.parse().ok()?, rest))
 }
 
 #[cfg(test)]
