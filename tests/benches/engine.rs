@@ -1,4 +1,4 @@
-//! A cached re-run of a chain of 400 nodes: what a user waits for after changing nothing.
+//! Cached re-runs of chains of nodes: what a user waits for after changing nothing.
 #![allow(clippy::unwrap_used)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -35,14 +35,16 @@ fn chain(length: usize) -> graph::Workflow {
 }
 
 fn engine(c: &mut Criterion) {
-    let engine = Engine::new(Registry::new([node::<AddOne>()]), Services::new(), None);
-    let workflow = chain(400);
-    let run = || {
-        let plan = graph::validate(&workflow, engine.registry()).unwrap();
-        engine.run(&plan, &|_| {}, &CancelToken::new()).unwrap()
-    };
-    run();
-    c.bench_function("engine/validate and re-run 400 cached nodes", |b| b.iter(run));
+    for length in [25, 50, 100, 200, 400, 500, 1500] {
+        let engine = Engine::new(Registry::new([node::<AddOne>()]), Services::new(), None);
+        let workflow = chain(length);
+        let run = || {
+            let plan = graph::validate(&workflow, engine.registry()).unwrap();
+            engine.run(&plan, &|_| {}, &CancelToken::new()).unwrap()
+        };
+        run();
+        c.bench_function(&format!("engine/validate and re-run {length} cached nodes"), |b| b.iter(run));
+    }
 }
 
 criterion_group!(benches, engine);

@@ -140,7 +140,10 @@ impl Bars {
                     ProgressBar::new(0).with_style(style("  {spinner} {prefix}  {elapsed}")).with_prefix(name(node));
                 let bar = self.all.insert_before(&self.overall, bar);
                 bar.enable_steady_tick(Duration::from_millis(250));
-                self.nodes.borrow_mut().insert(node.id.clone(), bar);
+                // A node that goes on with lazy inputs starts again.
+                if let Some(before) = self.nodes.borrow_mut().insert(node.id.clone(), bar) {
+                    before.finish_and_clear();
+                }
                 self.whole(overall);
             }
             Event::Progress { node, done, total, message, eta, overall, .. } => {

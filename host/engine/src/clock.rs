@@ -17,9 +17,17 @@ impl History {
 
     /// A node took this long. Half of the old value stays, so that one slow run does not spoil the estimate.
     pub fn record(&mut self, class_type: &str, id: &str, seconds: f64) {
-        for key in [class_type.to_owned(), format!("{class_type}#{id}")] {
-            self.0.entry(key).and_modify(|old| *old = (*old + seconds) / 2.0).or_insert(seconds);
-        }
+        self.record_class(class_type, seconds);
+        self.note(format!("{class_type}#{id}"), seconds);
+    }
+
+    /// [`History::record`] for a node whose id will not come again.
+    pub(crate) fn record_class(&mut self, class_type: &str, seconds: f64) {
+        self.note(class_type.to_owned(), seconds);
+    }
+
+    fn note(&mut self, key: String, seconds: f64) {
+        self.0.entry(key).and_modify(|old| *old = (*old + seconds) / 2.0).or_insert(seconds);
     }
 }
 

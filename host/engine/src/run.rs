@@ -280,7 +280,12 @@ impl Run<'_> {
                 let overall = self.clock.overall(now);
                 match over {
                     Over::Finished { seconds, ui } => {
-                        self.engine.history.lock().record(&node.class_type, &node.id, seconds);
+                        let mut history = self.engine.history.lock();
+                        match node.origin {
+                            None => history.record(&node.class_type, &node.id, seconds),
+                            Some(_) => history.record_class(&node.class_type, seconds),
+                        }
+                        drop(history);
                         self.emit(Event::NodeFinished { node, seconds, ui, overall });
                     }
                     Over::Failed { message, error } => {

@@ -154,10 +154,9 @@ impl Job<'_> {
         refused: bool,
     ) -> anyhow::Result<Step> {
         let mut ctx = self.engine.context(live, &self.part, &self.options);
-        if let Some(signature) = live.identity.cacheable().filter(|_| !refused)
-            && let Some(outputs) = self.engine.memory.lock().get(signature)
-            && live.node.restore(&ctx, &outputs).unwrap_or(false)
-        {
+        let known = live.identity.cacheable().filter(|_| !refused);
+        let known = known.and_then(|signature| self.engine.memory.lock().get(signature));
+        if let Some(outputs) = known.filter(|o| live.node.restore(&ctx, o).unwrap_or(false)) {
             return Ok(Step::Known(outputs));
         }
         ctx.sink = Some((index, self.sender.clone()));
@@ -306,8 +305,7 @@ impl Job<'_> {
             board.slots[index].state = NodeState::Cancelled;
             return;
         }
-        let message = format!("{} ({}): {error:#}", live.reference.id, live.reference.class_type);
-        let message = format!("node {message}");
+        let message = format!("{}: {error:#}", live.reference);
         let (inputs, _) = board.inputs(index, &self.options);
         let detail = describe(error, &inputs);
         self.tell(index, Told::Over(Over::Failed { message: message.clone(), error: detail }));
