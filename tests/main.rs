@@ -4,5 +4,6 @@
 mod conformance;
 mod docs;
 mod faults;
+mod pack;
 mod tidy;
 mod workflows;

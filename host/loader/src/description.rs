@@ -1,5 +1,6 @@
 //! What a plugin says of itself, kept on disk by the artefact's hash, so that starting runs no plugin code.
 
+use crate::grants::Rights;
 use crate::kinds::Kind;
 use crate::lock::write_atomic;
 use crate::plugin::Form;
@@ -34,8 +35,8 @@ impl Description {
         }
     }
 
-    /// Does it hold together, and with the manifest?
-    pub(crate) fn check(&self, id: &str) -> Result<(), String> {
+    /// Does it hold together, with the manifest and with what is granted?
+    pub(crate) fn check(&self, id: &str, rights: &Rights) -> Result<(), String> {
         if self.kinds.is_empty() {
             return Err("it exports none of the plugin kinds".to_owned());
         }
@@ -43,10 +44,7 @@ impl Description {
             return Err(format!("its manifest says it is `{id}`, but it calls itself `{}`", self.info.id));
         }
         for node in &self.info.nodes {
-            let vendor = id.split('.').next().unwrap_or(id);
-            if node.id.split('.').next() != Some(vendor) || !node.id.contains('.') {
-                return Err(format!("node `{}`: expected an id that begins with `{vendor}.`", node.id));
-            }
+            rights.node_name(&node.id)?;
             if !self.kinds.contains(&node.role) {
                 return Err(format!(
                     "node `{}` is a {}, which it does not export",
@@ -118,6 +116,8 @@ impl std::fmt::Display for Explanation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Requests;
+    use crate::grants::{Grant, Grants};
 
     fn description() -> Description {
         let info = serde_json::json!({
@@ -143,15 +143,25 @@ mod tests {
 
     #[test]
     fn must_agree_with_the_manifest_and_the_exports() {
-        description().check("a.b").unwrap();
-        assert!(description().check("a.c").unwrap_err().contains("`a.b`"));
+        let requests = Requests { node_names: vec!["Other*".into()], ..Requests::default() };
+        let rights = Rights::new("a.b", &requests, &Grants::default());
+        description().check("a.b", &rights).unwrap();
+        assert!(description().check("a.c", &rights).unwrap_err().contains("`a.b`"));
         let mut d = description();
-        d.info.nodes[0].id = "other.node".into();
-        assert!(d.check("a.b").unwrap_err().contains("other.node"));
+        for (name, why) in [("other.node", "under [requests]"), ("a", "[requests]"), ("OtherNode", "under [grants")] {
+            d.info.nodes[0].id = name.into();
+            let e = d.check("a.b", &rights).unwrap_err();
+            assert!(e.contains(name) && e.contains(why), "{e}");
+        }
+        let grant = Grant { node_names: vec!["*".into()], ..Grant::default() };
+        let mut grants = Grants { default: grant, ..Grants::default() };
+        d.check("a.b", &Rights::new("a.b", &requests, &grants)).unwrap();
+        grants.ceiling = Some(crate::grants::Ceiling::default());
+        assert!(d.check("a.b", &Rights::new("a.b", &requests, &grants)).unwrap_err().contains("ceiling"));
         let mut d = description();
         d.kinds = vec![Kind::Evaluator];
-        assert!(d.check("a.b").unwrap_err().contains("captioner"));
+        assert!(d.check("a.b", &rights).unwrap_err().contains("captioner"));
         d.kinds.clear();
-        assert!(d.check("a.b").is_err());
+        assert!(d.check("a.b", &rights).is_err());
     }
 }

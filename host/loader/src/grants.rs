@@ -30,12 +30,20 @@ pub struct Grant {
     pub folders: BTreeMap<String, PathBuf>,
     /// Private storage in MiB.
     pub storage_mib: u32,
+    /// Patterns of names that its nodes may have; those that begin with its vendor need no grant.
+    pub node_names: Vec<String>,
 }
 
 impl Default for Grant {
-    /// The models that it asks for and 1 MiB of storage; no network, no folders.
+    /// The models that it asks for and 1 MiB of storage; no network, no folders, no foreign names.
     fn default() -> Self {
-        Self { models: vec!["*".into()], http: Vec::new(), folders: BTreeMap::new(), storage_mib: 1 }
+        Self {
+            models: vec!["*".into()],
+            http: Vec::new(),
+            folders: BTreeMap::new(),
+            storage_mib: 1,
+            node_names: Vec::new(),
+        }
     }
 }
 
@@ -46,6 +54,7 @@ pub struct Ceiling {
     pub models: Vec<String>,
     pub http: Vec<String>,
     pub storage_mib: u32,
+    pub node_names: Vec<String>,
 }
 
 /// What a plugin may use: its requests ∩ the user's grants ∩ the ceiling.
@@ -118,6 +127,25 @@ impl Rights {
         )
     }
 
+    /// May a node of the plugin have this name? A name without its vendor could be one of the host's own.
+    ///
+    /// # Errors
+    /// Which grant is missing, and where.
+    pub(crate) fn node_name(&self, name: &str) -> Result<(), String> {
+        let vendor = self.plugin.split('.').next().unwrap_or_default();
+        if name.split_once('.').is_some_and(|(first, _)| first == vendor) {
+            return Ok(());
+        }
+        let within = |patterns: &[String]| patterns.iter().any(|p| glob(p, name));
+        self.decide(
+            &format!("node name `{name}`, which does not begin with `{vendor}.`,"),
+            &format!("`node-names = [\"{name}\"]`"),
+            within(&self.requests.node_names),
+            within(&self.grant.node_names),
+            self.ceiling.as_ref().is_none_or(|c| within(&c.node_names)),
+        )
+    }
+
     fn decide(&self, what: &str, key: &str, requested: bool, granted: bool, allowed: bool) -> Result<(), String> {
         let missing = if !requested {
             format!("the plugin's manifest does not ask for it; its author must add {key} under [requests]")
@@ -144,12 +172,16 @@ impl Rights {
             covered(&self.grant.http, p) && self.ceiling.as_ref().is_none_or(|c| covered(&c.http, p))
         });
         let folders = state(&self.requests.folders, &|p| self.folders.contains_key(p));
+        let names = state(&self.requests.node_names, &|p| {
+            covered(&self.grant.node_names, p) && self.ceiling.as_ref().is_none_or(|c| covered(&c.node_names, p))
+        });
         let join = |v: Vec<String>| if v.is_empty() { "none".to_owned() } else { v.join(", ") };
         vec![
             format!("models: {}", join(models)),
             format!("http: {}", join(http)),
             format!("folders: {}", join(folders)),
             format!("storage: {} MiB", self.storage >> 20),
+            format!("node names beyond its own: {}", join(names)),
         ]
     }
 }
@@ -291,6 +323,7 @@ mod tests {
             http: vec!["https://a.example/*".into(), "https://b.example/*".into()],
             folders: vec!["dataset".into()],
             storage_mib: 8,
+            ..Requests::default()
         };
         let mut grants = Grants::default();
         let right = |grants: &Grants| Rights::new("x.y", &requests, grants);

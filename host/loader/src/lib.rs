@@ -25,7 +25,7 @@ pub use description::Explanation;
 pub use error::LoadError;
 pub use grants::{Ceiling, Grant, Grants, Rights};
 pub use kinds::Kind;
-pub use kinds::node::{NodeInputs, NodeValue};
+pub use kinds::node::{NewNode, NodeCall, NodeFeed, NodeInputs, NodeReturned, NodeValue, NodeVerdict};
 pub use loader::{Loader, LoaderConfig};
 pub use lock::{Approval, Lock, NATIVE_WARNING, approve, revoke};
 pub use manifest::{Manifest, NATIVE_TARGET, Requests};

@@ -49,6 +49,8 @@ pub struct Requests {
     pub folders: Vec<String>,
     /// Private storage in MiB.
     pub storage_mib: u32,
+    /// Patterns of names that its nodes have beside those that begin with its vendor.
+    pub node_names: Vec<String>,
 }
 
 impl Manifest {

@@ -11,7 +11,7 @@ use crate::kinds::tag_filter::GuardedFilter;
 use crate::kinds::{Artefact, Guard, Kind, OpenError, node};
 use crate::loader::Shared;
 use crate::services::{Services, storage::Storage};
-use crate::{CallContext, Limits, Manifest, NodeInputs, NodeValue};
+use crate::{CallContext, Limits, Manifest, NodeCall, NodeReturned, NodeVerdict};
 use data::{Captioner, DatasetSource, Evaluator, TagFilter};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -70,13 +70,13 @@ impl Plugin {
             Some(description) => description,
             None => {
                 let (loaded, description) = load(&shared, form, &path, &sha256).map_err(failed)?;
-                description.check(&manifest.id).map_err(failed)?;
+                description.check(&manifest.id, &rights).map_err(failed)?;
                 description.write(&shared.config.cache_dir, &sha256);
                 artefact = Some(loaded);
                 description
             }
         };
-        description.check(&manifest.id).map_err(failed)?;
+        description.check(&manifest.id, &rights).map_err(failed)?;
         let artefact = Mutex::new(artefact);
         Ok(Self(Arc::new(Inner { manifest, form, path, sha256, rights, shared, description, artefact })))
     }
@@ -194,24 +194,61 @@ impl Plugin {
         Ok(Box::new(GuardedEvaluator::new(guard).map_err(|e| self.0.refused(Kind::Evaluator, &e))?))
     }
 
-    /// Runs one of its nodes in a fresh instance. One list of values per output, in the node's order.
+    /// Runs one of its nodes in a fresh instance.
     ///
     /// # Errors
     /// It has no such node, does not load, or the run fails.
-    pub fn run_node(
+    pub fn run_node(&self, node_id: &str, node_call: &NodeCall, call: CallContext) -> Result<NodeReturned, LoadError> {
+        let (node, guard) = self.node(node_id, call)?;
+        node::run(guard, node, node_call).map_err(|e| self.0.refused(Kind::Node, &e))
+    }
+
+    /// Asks one of its nodes which lazy inputs a call needs.
+    ///
+    /// # Errors
+    /// As [`Plugin::run_node`].
+    pub fn check_lazy(&self, node_id: &str, node_call: &NodeCall, call: CallContext) -> Result<Vec<String>, LoadError> {
+        let (node, guard) = self.node(node_id, call)?;
+        node::call(guard, node, |n| n.check_lazy(node_id, node_call)).map_err(|e| self.0.refused(Kind::Node, &e))
+    }
+
+    /// Lets one of its nodes check inputs before anything runs.
+    ///
+    /// # Errors
+    /// As [`Plugin::run_node`].
+    pub fn validate_node(
         &self,
         node_id: &str,
-        inputs: &NodeInputs,
+        node_call: &NodeCall,
+        types: &[(String, String)],
         call: CallContext,
-    ) -> Result<Vec<Vec<NodeValue>>, LoadError> {
+    ) -> Result<NodeVerdict, LoadError> {
+        let (node, guard) = self.node(node_id, call)?;
+        node::call(guard, node, |n| n.validate(node_id, node_call, types)).map_err(|e| self.0.refused(Kind::Node, &e))
+    }
+
+    /// What a node's result depends on besides its inputs; none: it runs every time.
+    ///
+    /// # Errors
+    /// As [`Plugin::run_node`].
+    pub fn fingerprint_node(
+        &self,
+        node_id: &str,
+        node_call: &NodeCall,
+        call: CallContext,
+    ) -> Result<Option<String>, LoadError> {
+        let (node, guard) = self.node(node_id, call)?;
+        node::call(guard, node, |n| n.fingerprint(node_id, node_call)).map_err(|e| self.0.refused(Kind::Node, &e))
+    }
+
+    fn node(&self, id: &str, call: CallContext) -> Result<(&spec::Node, Guard<dyn node::RawNode>), LoadError> {
         let nodes = &self.info().nodes;
-        let node = nodes.iter().find(|n| n.id == node_id).ok_or_else(|| {
+        let node = nodes.iter().find(|n| n.id == id).ok_or_else(|| {
             let known: Vec<&str> = nodes.iter().map(|n| n.id.as_str()).collect();
-            self.0.problem(Kind::Node, "run", format!("no node `{node_id}`; it has: {}", known.join(", ")))
+            self.0.problem(Kind::Node, "run", format!("no node `{id}`; it has: {}", known.join(", ")))
         })?;
         let none = serde_json::json!({});
-        let guard = self.0.guard(Kind::Node, &none, call, |a, _, services| a.node(services))?;
-        node::run(guard, node, inputs).map_err(|e| self.0.refused(Kind::Node, &e))
+        Ok((node, self.0.guard(Kind::Node, &none, call, |a, _, services| a.node(services))?))
     }
 }
 

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use data::{CaptionRequest, FilterRequest, Image, PixelFormat, Verdict};
-use loader::{CallContext, Form, Level, Limits, Loader, LoaderConfig, NodeInputs, NodeValue, Plugin};
+use loader::{
+    CallContext, Form, Level, Limits, Loader, LoaderConfig, NodeCall, NodeFeed, NodeInputs, NodeValue, Plugin,
+};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -184,20 +186,43 @@ fn one_artefact_serves_two_kinds() {
 fn nodes_take_and_give_values() {
     for form in FORMS {
         let Some((_i, plugin)) = installed("test.echo-node", form, Limits::default()) else { return };
-        let inputs: NodeInputs = [("a".to_owned(), vec![NodeValue::Text("x".into())])].into();
-        let outputs = plugin.run_node("test.echo-node", &inputs, CallContext::default()).unwrap();
-        assert!(matches!(&outputs[0][0], NodeValue::Text(t) if t == "x !"), "{form:?}: {outputs:?}");
-        assert!(matches!(outputs[1][0], NodeValue::Int(3)), "{form:?}: {outputs:?}");
+        let run = |node: &str, inputs: NodeInputs| {
+            let call = NodeCall { id: "7".into(), prefix: "7.0.".into(), inputs };
+            plugin.run_node(node, &call, CallContext::default()).unwrap()
+        };
+        let values = |feed: &NodeFeed| match feed {
+            NodeFeed::Values(values) => values.clone(),
+            NodeFeed::Link(..) => panic!("{form:?}: {feed:?}"),
+        };
+        let outputs = run("test.echo-node", [("a".to_owned(), vec![NodeValue::Text("x".into())])].into()).outputs;
+        assert!(matches!(&values(&outputs[0])[0], NodeValue::Text(t) if t == "x !"), "{form:?}: {outputs:?}");
+        assert!(matches!(values(&outputs[1])[0], NodeValue::Int(3)), "{form:?}: {outputs:?}");
         let text = |s: &str| NodeValue::Text(s.into());
         let inputs: NodeInputs = [
             ("texts".to_owned(), vec![text("a"), text("b")]),
             ("image".to_owned(), vec![NodeValue::Image(picture(3, 2))]),
         ]
         .into();
-        let outputs = plugin.run_node("test.reverse", &inputs, CallContext::default()).unwrap();
-        assert!(matches!(&outputs[0][0], NodeValue::Text(t) if t == "b"), "{form:?}: {outputs:?}");
-        assert!(matches!(&outputs[1][0], NodeValue::Image(i) if *i == picture(3, 2)), "{form:?}");
-        let e = plugin.run_node("test.nothing", &inputs, CallContext::default()).unwrap_err().to_string();
+        let outputs = run("test.reverse", inputs).outputs;
+        assert!(matches!(&values(&outputs[0])[0], NodeValue::Text(t) if t == "b"), "{form:?}: {outputs:?}");
+        assert!(matches!(&values(&outputs[1])[0], NodeValue::Image(i) if *i == picture(3, 2)), "{form:?}");
+        let grown = run("test.grow", [("n".to_owned(), vec![NodeValue::Int(2)])].into());
+        assert!(matches!(&grown.outputs[0], NodeFeed::Link(node, 0) if node == "7.0.0.2"), "{form:?}: {grown:?}");
+        assert!(
+            matches!(&grown.outputs[1], NodeFeed::Values(v) if matches!(&v[0], NodeValue::Blocker(Some(m)) if m == "7"))
+        );
+        assert_eq!((grown.nodes[1].class_type.as_str(), grown.ui["n"].as_array().unwrap().len()), ("test.grow", 1));
+        let call = NodeCall { inputs: [("n".to_owned(), vec![NodeValue::None])].into(), ..NodeCall::default() };
+        assert_eq!(plugin.check_lazy("test.grow", &call, CallContext::default()).unwrap(), ["n"], "{form:?}");
+        let types = [("n".to_owned(), "INT".to_owned())];
+        let verdict = plugin.validate_node("test.grow", &call, &types, CallContext::default()).unwrap();
+        assert_eq!(verdict, loader::NodeVerdict::Refused(Some("n is INT".into())), "{form:?}");
+        assert_eq!(plugin.fingerprint_node("test.grow", &call, CallContext::default()).unwrap(), None, "{form:?}");
+        let grow = plugin.info().nodes.iter().find(|n| n.id == "test.grow").unwrap();
+        assert!(grow.output_node && grow.behaviour.is_personal(), "{form:?}: {grow:?}");
+        assert!(grow.behaviour.validates.as_ref().is_some_and(|v| v.types), "{form:?}");
+        let call = NodeCall::default();
+        let e = plugin.run_node("test.nothing", &call, CallContext::default()).unwrap_err().to_string();
         assert!(e.contains("test.reverse"), "{e}");
     }
 }

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
 /// Groups that are modules of the integration binary.
-const MODULES: [&str; 4] = ["conformance", "workflows", "faults", "tidy"];
+const MODULES: [&str; 5] = ["conformance", "workflows", "pack", "faults", "tidy"];
 
 /// What happened, added up.
 #[derive(Debug, Default, PartialEq)]

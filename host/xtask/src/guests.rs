@@ -1,4 +1,4 @@
-//! `cargo xtask guests`: every crate in `plugins` and `tests/guests`, as a component and as a native library.
+//! `cargo xtask guests`: every crate in `plugins`, `tests/guests` and `tests/plugins`, as a component and as a native library.
 //!
 //! A guest is a folder with `Cargo.toml` and `plugin.toml`; its package has the folder's name.
 
@@ -14,7 +14,8 @@ use std::time::SystemTime;
 use wit_component::ComponentEncoder;
 
 /// Where guests are, and where they go.
-const PLACES: [(&str, &str); 2] = [("plugins", "target/plugins"), ("tests/guests", "target/test-plugins")];
+const PLACES: [(&str, &str); 3] =
+    [("plugins", "target/plugins"), ("tests/guests", "target/test-plugins"), ("tests/plugins", "target/test-plugins")];
 
 /// Which guests, in which forms.
 #[derive(Debug, Default, PartialEq)]
@@ -183,7 +184,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
 /// Sizes and times of everything that goes into the guests and of what is installed.
 fn state(root: &Path, guests: &[&Guest], native: bool) -> Result<String> {
     let mut files = Vec::new();
-    for folder in ["sdk", "wit", "plugins", "tests/guests"] {
+    for folder in ["sdk", "wit", "plugins", "tests/guests", "tests/plugins"] {
         walk(&root.join(folder), &mut files)?;
     }
     files.extend(["Cargo.toml", "Cargo.lock"].map(|f| root.join(f)));

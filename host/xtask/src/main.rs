@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask guests [NAME…] [--native]   build plugins/* and tests/guests/* as components
+cargo xtask guests [NAME…] [--native]   build plugins/*, tests/guests/* and tests/plugins/* as components
                                         (--native: as native libraries too) and install them
                                         to target/plugins and target/test-plugins
 cargo xtask gpu [--release]             build anagama-gpu, which computes on NVIDIA cards; sets up
                                         CUDA where it is missing (docs/gpu.md)
 cargo xtask demo                        build everything, run examples/train-lora into out/demo
 cargo xtask test [GROUP]                run tests; groups: unit, goldens, conformance, workflows,
-                                        faults, peers; no group: all of them, formatting and lints";
+                                        pack, faults, tidy, peers; no group: all of them, formatting and lints";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -25,8 +25,8 @@ mod plugin;
 
 pub use host::HostTable;
 pub use plugin::{
-    CaptionRequest, CaptionerTable, DatasetSourceTable, EvaluatorTable, FilterRequest, NodeTable, PluginTable, Sample,
-    TagFilterTable,
+    CaptionRequest, CaptionerTable, DatasetSourceTable, EvaluatorTable, FilterRequest, NODE_CHECK_LAZY,
+    NODE_FINGERPRINT, NODE_RUN, NODE_VALIDATE, NodeTable, PluginTable, Sample, TagFilterTable,
 };
 
 use std::ffi::c_void;
@@ -36,7 +36,7 @@ pub const ABI_MAGIC: u32 = 0x414e_4131;
 /// Must be equal on both sides.
 pub const ABI_MAJOR: u32 = 1;
 /// Grows with every appended function.
-pub const ABI_MINOR: u32 = 0;
+pub const ABI_MINOR: u32 = 1;
 /// The WIT package whose records cross as JSON.
 pub const WIT_VERSION: &str = "anagama:plugin@0.1.0";
 /// Name of the one exported function, of type [`Entry`].

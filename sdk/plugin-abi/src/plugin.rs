@@ -134,4 +134,17 @@ pub struct NodeTable {
     /// `{"text": "…"}`, `{"json": "…"}`, `{"annotation": {…}}`, or `{"image": HANDLE}`, `{"tensor": HANDLE}`, `{"handle": HANDLE}`.
     /// Handles in inputs are the plugin's to drop, those in outputs the host's. Puts for each output, by its index, a list of values.
     pub run: unsafe extern "C" fn(node: Str, inputs: Str, results: Sink) -> i32,
+    /// Since ABI 1.1. All that a node may be asked, as JSON: `what` is [`NODE_RUN`] and so on, `request` is
+    /// `{"node": …, "place": {"id": …, "prefix": …}, "inputs": …, "types": [[input, type], …]}`. Puts with index 0 the JSON of
+    /// what the function of that name in the WIT returns; a `feed` is `{"values": […]}` or `{"link": ["id", slot]}`.
+    pub call: unsafe extern "C" fn(what: u32, request: Str, results: Sink) -> i32,
 }
+
+/// [`NodeTable::call`]: WIT `run`.
+pub const NODE_RUN: u32 = 0;
+/// [`NodeTable::call`]: WIT `check-lazy`; a list of names.
+pub const NODE_CHECK_LAZY: u32 = 1;
+/// [`NodeTable::call`]: WIT `validate`; `"accepted"` or `{"refused": "why"}`.
+pub const NODE_VALIDATE: u32 = 2;
+/// [`NodeTable::call`]: WIT `fingerprint`; text or null.
+pub const NODE_FINGERPRINT: u32 = 3;

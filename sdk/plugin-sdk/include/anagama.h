@@ -22,7 +22,7 @@ extern "C" {
 
 #define ANAGAMA_ABI_MAGIC 0x414e4131u /* "ANA1" */
 #define ANAGAMA_ABI_MAJOR 1u
-#define ANAGAMA_ABI_MINOR 0u
+#define ANAGAMA_ABI_MINOR 1u
 #define ANAGAMA_WIT_VERSION "anagama:plugin@0.1.0"
 
 /* names for get_interface */
@@ -211,6 +211,9 @@ typedef struct anagama_node {
   uint32_t struct_size, thread_safety;
   /* inputs: [["name", [{"int": 3}]], ...]; puts a list of values for each output */
   int32_t (*run)(anagama_str node, anagama_str inputs, anagama_sink results);
+  /* since ABI 1.1; what: 0 run, 1 check-lazy, 2 validate, 3 fingerprint. request: {"node": "id", "place": {"id": "7",
+     "prefix": "7.0."}, "inputs": ..., "types": [["input", "TYPE"]]}; puts the JSON of what the WIT's function returns */
+  int32_t (*call)(uint32_t what, anagama_str request, anagama_sink results);
 } anagama_node;
 
 typedef struct anagama_plugin {

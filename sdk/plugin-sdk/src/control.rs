@@ -40,3 +40,20 @@ pub fn cancelled() -> bool {
 pub fn seed() -> u64 {
     with_host(|h| h.seed())
 }
+
+/// Waits for a while, or less if the job is cancelled meanwhile.
+pub fn sleep(milliseconds: u32) {
+    #[cfg(target_family = "wasm")]
+    crate::wasm::imports::anagama::plugin::control::sleep(milliseconds);
+    #[cfg(not(target_family = "wasm"))]
+    {
+        use std::time::{Duration, Instant};
+        let until = Instant::now() + Duration::from_millis(milliseconds.into());
+        while !cancelled() {
+            match until.checked_duration_since(Instant::now()) {
+                Some(left) if !left.is_zero() => std::thread::sleep(left.min(Duration::from_millis(10))),
+                _ => return,
+            }
+        }
+    }
+}

@@ -2,11 +2,12 @@
 
 /// Makes the crate's artefact out of types and their kinds: a component or a native library, whichever is built.
 ///
-/// One artefact may serve several kinds. The first type gives the plugin its id.
+/// One artefact may serve several kinds. The first type gives the plugin its id, unless `as` does.
 ///
 /// ```text
 /// plugin_sdk::export!(MyTagger: Captioner);
 /// plugin_sdk::export!(MyTagger: Captioner, MyScores: Evaluator, Invert: Node, Blur: Node);
+/// plugin_sdk::export!(as info!("me.pictures", "Pictures"); Invert: Node, Blur: Node);
 /// ```
 ///
 /// A type without the trait of its kind stops the build, and so does an unknown kind:
@@ -21,8 +22,11 @@
 /// ```
 #[macro_export]
 macro_rules! export {
+    (as $info:expr; $($t:ty : $kind:ident),+ $(,)?) => {
+        $crate::__export!(@sort [Some($info)] [] [] $($t : $kind,)+);
+    };
     ($($t:ty : $kind:ident),+ $(,)?) => {
-        $crate::__export!(@sort [] [] $($t : $kind,)+);
+        $crate::__export!(@sort [None] [] [] $($t : $kind,)+);
     };
 }
 
@@ -30,30 +34,33 @@ macro_rules! export {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
-    (@sort [$($kinds:tt)*] [$($nodes:tt)*] $t:ty : Node, $($rest:tt)*) => {
-        $crate::__export!(@sort [$($kinds)*] [$($nodes)* ($t)] $($rest)*);
+    (@sort [$info:expr] [$($kinds:tt)*] [$($nodes:tt)*] $t:ty : Node, $($rest:tt)*) => {
+        $crate::__export!(@sort [$info] [$($kinds)*] [$($nodes)* ($t)] $($rest)*);
     };
-    (@sort [$($kinds:tt)*] [$($nodes:tt)*] $t:ty : $kind:ident, $($rest:tt)*) => {
-        $crate::__export!(@sort [$($kinds)* ($t : $kind)] [$($nodes)*] $($rest)*);
+    (@sort [$info:expr] [$($kinds:tt)*] [$($nodes:tt)*] $t:ty : $kind:ident, $($rest:tt)*) => {
+        $crate::__export!(@sort [$info] [$($kinds)* ($t : $kind)] [$($nodes)*] $($rest)*);
     };
-    (@sort [$($kinds:tt)*] []) => {
-        $crate::__export!(@glue [$($kinds)*] []);
+    (@sort [$info:expr] [$($kinds:tt)*] []) => {
+        $crate::__export!(@glue [$info] [$($kinds)*] []);
     };
-    (@sort [$($kinds:tt)*] [$($nodes:tt)+]) => {
-        $crate::__export!(@glue [$($kinds)*] [$($nodes)+]);
+    (@sort [$info:expr] [$($kinds:tt)*] [$($nodes:tt)+]) => {
+        $crate::__export!(@glue [$info] [$($kinds)*] [$($nodes)+]);
     };
 
-    (@glue [$(($t:ty : $kind:ident))*] [$(($node:ty))*]) => {
+    (@glue [$info:expr] [$(($t:ty : $kind:ident))*] [$(($node:ty))*]) => {
         const _: () = {
             #[allow(dead_code)]
             struct Artefact;
 
             impl $crate::host::Artefact for Artefact {
                 fn describe() -> $crate::PluginInfo {
-                    $crate::describe(vec![
-                        $($crate::__export!(@part $kind $t),)*
-                        $($crate::node_part::<$node>(),)*
-                    ])
+                    $crate::describe(
+                        $info,
+                        vec![
+                            $($crate::__export!(@part $kind $t),)*
+                            $($crate::node_part::<$node>(),)*
+                        ],
+                    )
                 }
 
                 fn nodes() -> Vec<$crate::NodePart> {

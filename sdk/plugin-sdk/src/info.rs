@@ -93,8 +93,8 @@ impl Part {
     }
 }
 
-/// The description of a whole artefact; the first part gives it its id.
-pub fn describe(parts: Vec<Part>) -> PluginInfo {
+/// The description of a whole artefact. Without one of its own, the first part gives it its id.
+pub fn describe(own: Option<Info>, parts: Vec<Part>) -> PluginInfo {
     let nodes = parts.iter().map(|part| spec::Node {
         id: part.info.id.to_owned(),
         role: part.role,
@@ -114,12 +114,17 @@ pub fn describe(parts: Vec<Part>) -> PluginInfo {
     });
     let nodes = nodes.collect();
     let first = parts.first();
-    let text = |get: fn(&Info) -> &'static str| first.map(|p| get(&p.info)).unwrap_or_default();
+    let info = own.or(first.map(|p| p.info));
+    let text = |get: fn(&Info) -> &'static str| info.as_ref().map(get).unwrap_or_default();
+    let description = match own {
+        Some(own) => own.description.to_owned(),
+        None => first.map(Part::description).unwrap_or_default(),
+    };
     PluginInfo {
         id: text(|i| i.id).to_owned(),
         version: text(|i| i.version).to_owned(),
         title: text(|i| i.title).to_owned(),
-        description: first.map(Part::description).unwrap_or_default(),
+        description,
         authors: text(|i| i.authors).split(':').filter(|a| !a.is_empty()).map(str::to_owned).collect(),
         license: Some(text(|i| i.license)).filter(|l| !l.is_empty()).map(str::to_owned),
         nodes,
@@ -174,11 +179,16 @@ mod tests {
     fn describes_each_part_under_the_first_id() {
         let one = crate::info!("example.one", "One");
         let two = Info { id: "example.two", description: "", ..one };
-        let info = describe(vec![Part::role::<Settings>(Role::Captioner, one), Part::role::<()>(Role::Evaluator, two)]);
+        let parts = || vec![Part::role::<Settings>(Role::Captioner, one), Part::role::<()>(Role::Evaluator, two)];
+        let info = describe(None, parts());
         assert_eq!(info.id, "example.one");
         assert_eq!(info.license.as_deref(), Some("Apache-2.0 OR MIT"));
         assert_eq!(info.nodes.iter().map(|n| n.id.as_str()).collect::<Vec<_>>(), ["example.one", "example.two"]);
         assert_eq!(info.nodes[0].inputs.len(), 2);
         assert!(info.nodes[0].strict);
+
+        let own = describe(Some(Info { id: "example.pack", description: "Both.", ..one }), parts());
+        assert_eq!((own.id.as_str(), own.description.as_str()), ("example.pack", "Both."));
+        assert_eq!(own.nodes, info.nodes);
     }
 }

@@ -71,9 +71,11 @@ pub mod images;
 pub mod inference;
 mod info;
 mod node;
+pub mod place;
 pub mod storage;
 mod tag_filter;
 pub mod tensors;
+mod wire;
 
 #[cfg(not(target_family = "wasm"))]
 #[doc(hidden)]
@@ -92,7 +94,7 @@ pub use images::{
 pub use info::Info;
 #[doc(hidden)]
 pub use info::{Part, describe, settings};
-pub use node::Node;
+pub use node::{Judgement, Node, Returned};
 #[doc(hidden)]
 pub use node::{NodePart, node_part};
 #[doc(hidden)]

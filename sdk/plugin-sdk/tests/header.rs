@@ -113,7 +113,7 @@ fn header_has_the_layout_of_the_tables() {
         c,
         EvaluatorTable = anagama_evaluator { struct_size, thread_safety, open, close, metrics, reference, add, finish }
     );
-    layout!(c, NodeTable = anagama_node { struct_size, thread_safety, run });
+    layout!(c, NodeTable = anagama_node { struct_size, thread_safety, run, call });
     layout!(
         c,
         PluginTable =

@@ -46,7 +46,7 @@ pub fn run_node<T: Node>(inputs: impl IntoIterator<Item = (&'static str, Value)>
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Error::invalid_input(problems.join("; "))
     })?;
-    T::run(inputs)
+    Ok(T::run(inputs)?.values)
 }
 
 /// An annotation of tags without scores.

@@ -1,19 +1,19 @@
 //! The plugin's C tables, as the kinds' `Raw…` traits.
 
 use super::Library;
+use super::nodes::NativeNode;
 use super::objects::{Object, Objects, Results};
 use crate::error::Fault;
 use crate::kinds::captioner::RawCaptioner;
 use crate::kinds::dataset_source::RawSource;
 use crate::kinds::evaluator::RawEvaluator;
-use crate::kinds::node::{NodeInputs, NodeValue, RawNode};
+use crate::kinds::node::RawNode;
 use crate::kinds::tag_filter::RawFilter;
 use crate::kinds::{Answer, Artefact, OpenError, captioner, dataset_source, evaluator, node, tag_filter};
-use crate::services::{Held, Services};
+use crate::services::Services;
 use data::{CaptionRequest, FilterRequest, Image, Media, Metric, Page, Sample, Score, SourceItem, Verdict};
 use plugin_abi as abi;
 use plugin_abi::{MAIN_THREAD, Str, WHOLE};
-use serde_json::{Value, json};
 use spec::{Annotation, PluginError};
 use std::ffi::c_void;
 
@@ -108,7 +108,7 @@ impl Artefact for Library {
         // SAFETY: this is the table of this interface.
         let table = unsafe { self.interface::<abi::NodeTable>(node::ROW.interface)? };
         check_threads(table.thread_safety)?;
-        Ok(Box::new(NativeNode { table, objects: Objects::new(services, self.context) }))
+        Ok(Box::new(NativeNode::new(table, Objects::new(services, self.context))))
     }
 }
 
@@ -116,11 +116,11 @@ fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Fault> {
     serde_json::to_string(value).map_err(|e| Fault::Trapped(e.to_string()))
 }
 
-fn broken(e: String) -> Fault {
+pub(super) fn broken(e: String) -> Fault {
     Fault::Trapped(format!("it broke the contract: {e}"))
 }
 
-fn give_image(objects: &Objects, image: &Image) -> Result<u64, Fault> {
+pub(super) fn give_image(objects: &Objects, image: &Image) -> Result<u64, Fault> {
     objects.give(|s| s.lend_image(image.clone()).map(Object::Image))
 }
 
@@ -336,83 +336,5 @@ impl RawEvaluator for OpenedEvaluator {
             unsafe { (table.finish)(*this, sink) }
         })?;
         results.map_or_else(|e| Ok(Err(e)), |r| Ok(Ok(r.json(0).map_err(broken)?)))
-    }
-}
-
-struct NativeNode {
-    table: &'static abi::NodeTable,
-    objects: Objects,
-}
-
-// SAFETY: as for `Opened`; there is no object here.
-unsafe impl Send for NativeNode {}
-
-impl RawNode for NativeNode {
-    fn run(&mut self, id: &str, inputs: &NodeInputs) -> Answer<Vec<Vec<NodeValue>>> {
-        let mut given = Vec::new();
-        for (name, list) in inputs {
-            let list = list.iter().map(|v| self.give(v)).collect::<Result<Vec<_>, _>>()?;
-            given.push(json!([name, list]));
-        }
-        let given = Value::from(given).to_string();
-        let results = self.objects.enter(|sink| {
-            // SAFETY: the function comes from the library's table; the strings live for the call.
-            unsafe { (self.table.run)(Str::new(id.as_bytes()), Str::new(given.as_bytes()), sink) }
-        })?;
-        let results = match results {
-            Ok(results) => results,
-            Err(e) => return Ok(Err(e)),
-        };
-        let mut outputs = Vec::new();
-        for index in 0..results.items.len() as u64 {
-            let list: Vec<Value> = results.json(index).map_err(broken)?;
-            outputs.push(list.into_iter().map(|v| self.take(&v)).collect::<Result<_, _>>().map_err(broken)?);
-        }
-        Ok(Ok(outputs))
-    }
-}
-
-impl NativeNode {
-    fn give(&self, value: &NodeValue) -> Result<Value, Fault> {
-        Ok(match value {
-            NodeValue::None => json!("none"),
-            NodeValue::Int(v) => json!({"int": v}),
-            NodeValue::Float(v) => json!({"float": v}),
-            NodeValue::Boolean(v) => json!({"boolean": v}),
-            NodeValue::Text(v) => json!({"text": v}),
-            NodeValue::Json(v) => json!({"json": v.to_string()}),
-            NodeValue::Annotation(v) => json!({"annotation": v}),
-            NodeValue::Image(v) => json!({"image": give_image(&self.objects, v)?}),
-            NodeValue::Tensor(v) => {
-                json!({"tensor": self.objects.give(|s| Held::lent(&s.budget, v.clone()).map(Object::Tensor))?})
-            }
-            NodeValue::Handle(v) => {
-                json!({"handle": self.objects.give(|s| Held::lent(&s.budget, v.clone()).map(Object::Handle))?})
-            }
-        })
-    }
-
-    fn take(&self, value: &Value) -> Result<NodeValue, String> {
-        if value == "none" {
-            return Ok(NodeValue::None);
-        }
-        let bad = || format!("an output is no value: {value}");
-        let (kind, inner) = value.as_object().and_then(|o| o.iter().next()).ok_or_else(bad)?;
-        let object = || inner.as_u64().and_then(|h| self.objects.take(h)).ok_or_else(bad);
-        Ok(match kind.as_str() {
-            "int" => NodeValue::Int(inner.as_i64().ok_or_else(bad)?),
-            "float" => NodeValue::Float(inner.as_f64().ok_or_else(bad)?),
-            "boolean" => NodeValue::Boolean(inner.as_bool().ok_or_else(bad)?),
-            "text" => NodeValue::Text(inner.as_str().ok_or_else(bad)?.to_owned()),
-            "json" => NodeValue::Json(inner.as_str().and_then(|s| serde_json::from_str(s).ok()).ok_or_else(bad)?),
-            "annotation" => NodeValue::Annotation(serde_json::from_value(inner.clone()).map_err(|_| bad())?),
-            "image" | "tensor" | "handle" => match (kind.as_str(), object()?) {
-                ("image", Object::Image(v)) => NodeValue::Image(v.value),
-                ("tensor", Object::Tensor(v)) => NodeValue::Tensor(v.value),
-                ("handle", Object::Handle(v)) => NodeValue::Handle(v.value),
-                _ => return Err(bad()),
-            },
-            _ => return Err(bad()),
-        })
     }
 }

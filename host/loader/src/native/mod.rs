@@ -5,6 +5,7 @@
 
 mod calls;
 mod host;
+mod nodes;
 mod objects;
 mod values;
 

@@ -2,9 +2,13 @@
 
 use super::Services;
 use crate::Level;
+use std::time::{Duration, Instant};
 
 /// Longest log line or progress message that is passed on, in bytes.
 const MAX_LINE: usize = 4096;
+
+/// How long a plugin that sleeps is deaf.
+const STEP: Duration = Duration::from_millis(10);
 
 impl Services {
     pub(crate) fn log(&mut self, level: Level, message: &str) {
@@ -17,6 +21,17 @@ impl Services {
 
     pub(crate) fn progress(&self, done: u64, total: Option<u64>, message: &str) {
         (self.call.progress)(done, total, shortened(message));
+    }
+
+    /// Waits in short steps, so that cancelling is heard.
+    pub(crate) fn sleep(&self, milliseconds: u32) {
+        let until = Instant::now() + Duration::from_millis(milliseconds.into());
+        while !(self.call.cancelled)() {
+            match until.checked_duration_since(Instant::now()) {
+                Some(left) if !left.is_zero() => std::thread::sleep(left.min(STEP)),
+                _ => return,
+            }
+        }
     }
 
     /// The plugin's own account of why it crashed, if it gave one.

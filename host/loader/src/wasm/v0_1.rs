@@ -5,6 +5,7 @@
 mod convert;
 mod exports;
 mod imports;
+mod nodes;
 
 use super::State;
 use crate::error::Fault;

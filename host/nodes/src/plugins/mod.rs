@@ -10,9 +10,10 @@ mod node;
 mod tag_filter;
 
 use config::Settings;
-use engine::{Context, Level, Outputs};
+use engine::{Context, Level, Outputs, Refusal};
 use loader::{CallContext, Loader, Plugin};
 use spec::{Input, Output, Role, Socket, Values, Widget};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A node of each plugin that could be loaded.
@@ -91,7 +92,19 @@ impl engine::Node for PluginNode {
     fn fingerprint(&self, ctx: &Context, constants: &Values) -> anyhow::Result<String> {
         let plugin = self.find()?;
         let settings = Settings::new(ctx, &self.settings, constants)?;
-        Ok(format!("{} {} {}", plugin.sha256(), self.spec.revision, settings.files_digest(ctx)?))
+        let own = match self.spec.behaviour.fingerprints {
+            true => node::fingerprint(self, ctx, constants)?,
+            false => String::new(),
+        };
+        Ok(format!("{} {} {}{own}", plugin.sha256(), self.spec.revision, settings.files_digest(ctx)?))
+    }
+
+    fn validate(&self, inputs: &Values, types: &BTreeMap<String, String>) -> anyhow::Result<Option<Refusal>> {
+        node::validate(self, inputs, types)
+    }
+
+    fn check_lazy(&self, ctx: &Context, inputs: &Values) -> anyhow::Result<Vec<String>> {
+        node::check_lazy(self, ctx, inputs)
     }
 
     fn persistent(&self) -> bool {

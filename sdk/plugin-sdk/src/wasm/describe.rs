@@ -63,6 +63,31 @@ fn node(n: spec::Node) -> wit::Node {
         deprecated: n.deprecated,
         aliases: n.aliases,
         strict: n.strict,
+        behaviour: behaviour(n.behaviour),
+    }
+}
+
+fn behaviour(b: spec::Behaviour) -> wit::Behaviour {
+    let hidden = |(name, hidden): (String, spec::Hidden)| {
+        let hidden = match hidden {
+            spec::Hidden::UniqueId => wit::Hidden::UniqueId,
+            spec::Hidden::Prompt => wit::Hidden::Prompt,
+            spec::Hidden::DynPrompt => wit::Hidden::DynPrompt,
+            spec::Hidden::ExtraPngInfo => wit::Hidden::ExtraPngInfo,
+        };
+        (name, hidden)
+    };
+    let validates = |v: spec::Validates| wit::Validates { inputs: v.inputs, all: v.all, types: v.types };
+    wit::Behaviour {
+        takes_lists: b.takes_lists,
+        variadic: b.variadic,
+        hidden: b.hidden.into_iter().map(hidden).collect(),
+        raw_links: b.raw_links,
+        validates: b.validates.map(validates),
+        fingerprints: b.fingerprints,
+        asynchronous: b.asynchronous,
+        concurrency: b.concurrency,
+        memory_only: b.memory_only,
     }
 }
 

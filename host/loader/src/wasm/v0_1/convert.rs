@@ -34,6 +34,7 @@ same_cases! {
     types::ErrorKind = spec::ErrorKind {
         InvalidInput, NotFound, Denied, Unavailable, Timeout, Cancelled, RateLimited, TooLarge, Unsupported, Internal
     }
+    schema::Hidden = spec::Hidden { UniqueId, Prompt, DynPrompt, ExtraPngInfo }
     schema::Role = spec::Role { Node, Captioner, DatasetSource, TagFilter, Evaluator }
 }
 
@@ -200,6 +201,23 @@ impl From<schema::Widget> for spec::Widget {
     }
 }
 
+impl From<schema::Behaviour> for spec::Behaviour {
+    fn from(b: schema::Behaviour) -> Self {
+        let validates = |v: schema::Validates| spec::Validates { inputs: v.inputs, all: v.all, types: v.types };
+        Self {
+            takes_lists: b.takes_lists,
+            variadic: b.variadic,
+            hidden: b.hidden.into_iter().map(|(name, hidden)| (name, hidden.into())).collect(),
+            raw_links: b.raw_links,
+            validates: b.validates.map(validates),
+            fingerprints: b.fingerprints,
+            asynchronous: b.asynchronous,
+            concurrency: b.concurrency,
+            memory_only: b.memory_only,
+        }
+    }
+}
+
 impl From<schema::Node> for spec::Node {
     fn from(n: schema::Node) -> Self {
         let input = |i: schema::Input| spec::Input {
@@ -232,7 +250,7 @@ impl From<schema::Node> for spec::Node {
             deprecated: n.deprecated,
             aliases: n.aliases,
             strict: n.strict,
-            behaviour: spec::Behaviour::default(),
+            behaviour: n.behaviour.into(),
         }
     }
 }

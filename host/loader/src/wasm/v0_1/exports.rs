@@ -1,15 +1,15 @@
 //! The exported interfaces, as the kinds' `Raw…` traits.
 
 use super::wit::types;
-use super::{Linked, captioner, dataset_source, evaluator, node, tag_filter};
+use super::{Linked, captioner, dataset_source, evaluator, tag_filter};
 use crate::error::Fault;
 use crate::kinds::captioner::RawCaptioner;
 use crate::kinds::dataset_source::RawSource;
 use crate::kinds::evaluator::RawEvaluator;
-use crate::kinds::node::{NodeInputs, NodeValue, RawNode};
+use crate::kinds::node::RawNode;
 use crate::kinds::tag_filter::RawFilter;
 use crate::kinds::{Answer, Artefact, OpenError, check_count};
-use crate::services::{Held, Services};
+use crate::services::Services;
 use crate::wasm::state::call;
 use crate::wasm::{HostImage, State};
 use data::{CaptionRequest, FilterRequest, Image, Media, Metric, Page, Sample, Score, SourceItem, Verdict};
@@ -18,27 +18,27 @@ use wasmtime::Store;
 use wasmtime::component::Resource;
 
 /// A component instance of one kind.
-struct Instance<B> {
-    store: Store<State>,
-    bindings: B,
+pub(super) struct Instance<B> {
+    pub(super) store: Store<State>,
+    pub(super) bindings: B,
 }
 
 impl<B> Instance<B> {
     /// A fresh handle on an image that the host holds; the guest owns the handle.
-    fn lend(&mut self, image: &Image) -> Result<Resource<HostImage>, Fault> {
+    pub(super) fn lend(&mut self, image: &Image) -> Result<Resource<HostImage>, Fault> {
         let state = self.store.data_mut();
         let held = state.services.lend_image(image.clone()).map_err(|e| Fault::Trapped(e.message))?;
         state.table.push(held).map_err(|e| Fault::Trapped(e.to_string()))
     }
 
-    fn take_image(&mut self, image: Resource<HostImage>) -> Result<Image, Fault> {
+    pub(super) fn take_image(&mut self, image: Resource<HostImage>) -> Result<Image, Fault> {
         let held = self.store.data_mut().table.delete(image).map_err(|e| Fault::Trapped(e.to_string()))?;
         Ok(held.value)
     }
 }
 
 /// A call into the guest, its own error among the answers.
-fn ask<T>(
+pub(super) fn ask<T>(
     store: &mut Store<State>,
     f: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, types::Error>>,
 ) -> Answer<T> {
@@ -235,67 +235,4 @@ impl RawEvaluator for OpenEvaluator {
 
 fn host_scores(scores: Vec<evaluator::exports::anagama::plugin::evaluator::Score>) -> Vec<Score> {
     scores.into_iter().map(|s| Score { metric: s.metric, value: s.value }).collect()
-}
-
-impl RawNode for Instance<node::NodePlugin> {
-    fn run(&mut self, id: &str, inputs: &NodeInputs) -> Answer<Vec<Vec<NodeValue>>> {
-        let mut given = Vec::new();
-        for (name, values) in inputs {
-            let values = values.iter().map(|v| self.give(v)).collect::<Result<_, _>>()?;
-            given.push((name.clone(), values));
-        }
-        let kind = self.bindings.anagama_plugin_node();
-        let outputs = match ask(&mut self.store, |s| kind.call_run(s, id, &given))? {
-            Ok(outputs) => outputs,
-            Err(e) => return Ok(Err(e)),
-        };
-        let mut taken = Vec::new();
-        for output in outputs {
-            taken.push(output.into_iter().map(|v| self.take(v)).collect::<Result<_, _>>()?);
-        }
-        Ok(Ok(taken))
-    }
-}
-
-impl Instance<node::NodePlugin> {
-    fn give(&mut self, value: &NodeValue) -> Result<node::exports::anagama::plugin::node::Value, Fault> {
-        use node::exports::anagama::plugin::node::Value;
-        Ok(match value {
-            NodeValue::None => Value::None,
-            NodeValue::Int(v) => Value::Int(*v),
-            NodeValue::Float(v) => Value::Float(*v),
-            NodeValue::Boolean(v) => Value::Boolean(*v),
-            NodeValue::Text(v) => Value::Text(v.clone()),
-            NodeValue::Json(v) => Value::Json(v.to_string()),
-            NodeValue::Image(v) => Value::Image(self.lend(v)?),
-            NodeValue::Tensor(v) => Value::Tensor(self.push(v.clone())?),
-            NodeValue::Annotation(v) => Value::Annotation(v.into()),
-            NodeValue::Handle(v) => Value::Handle(self.push(v.clone())?),
-        })
-    }
-
-    fn take(&mut self, value: node::exports::anagama::plugin::node::Value) -> Result<NodeValue, Fault> {
-        use node::exports::anagama::plugin::node::Value;
-        let gone = |e: wasmtime::component::ResourceTableError| Fault::Trapped(e.to_string());
-        Ok(match value {
-            Value::None => NodeValue::None,
-            Value::Int(v) => NodeValue::Int(v),
-            Value::Float(v) => NodeValue::Float(v),
-            Value::Boolean(v) => NodeValue::Boolean(v),
-            Value::Text(v) => NodeValue::Text(v),
-            Value::Json(v) => NodeValue::Json(
-                serde_json::from_str(&v).map_err(|e| Fault::Trapped(format!("an output is no JSON: {e}")))?,
-            ),
-            Value::Image(v) => NodeValue::Image(self.take_image(v)?),
-            Value::Tensor(v) => NodeValue::Tensor(self.store.data_mut().table.delete(v).map_err(gone)?.value),
-            Value::Annotation(v) => NodeValue::Annotation(v.into()),
-            Value::Handle(v) => NodeValue::Handle(self.store.data_mut().table.delete(v).map_err(gone)?.value),
-        })
-    }
-
-    fn push<T: Send + 'static>(&mut self, value: T) -> Result<Resource<Held<T>>, Fault> {
-        let state = self.store.data_mut();
-        let held = Held::lent(&state.services.budget, value).map_err(|e| Fault::Trapped(e.message))?;
-        state.table.push(held).map_err(|e| Fault::Trapped(e.to_string()))
-    }
 }

@@ -312,6 +312,10 @@ impl control::Host for State {
     fn cancelled(&mut self) -> Result<bool> {
         Ok((self.services.call.cancelled)())
     }
+    fn sleep(&mut self, milliseconds: u32) -> Result<()> {
+        self.services.sleep(milliseconds);
+        Ok(())
+    }
     fn seed(&mut self) -> Result<u64> {
         Ok(self.services.call.seed)
     }
