@@ -1,8 +1,10 @@
-//! Scaled dot-product attention over heads, in tiles of queries: a tile's scores against all keys are the only n × n
-//! thing ever held. Forward keeps the log of each row's sum of exponentials; backward recomputes the scores from it
-//! (Dao et al. 2022, arXiv:2205.14135), once by queries and once by keys, so that no gradient is added by two threads.
+//! Scaled dot-product attention over heads, in blocks of queries and keys whose scores stay in the cache: no n × n thing is
+//! ever held (Dao et al. 2022, arXiv:2205.14135). Forward walks over the keys with a running maximum (algorithm 1) and keeps
+//! the log of each row's sum of exponentials; backward walks over the queries of each block of keys (algorithm 4) and
+//! recomputes the scores from it. How the work is cut depends on shapes alone, so that results don't depend on threads.
 
 use super::gemm::{Output, Packed, Product, Right, Stretch};
+use super::kernel;
 use super::math;
 use super::portable;
 use super::simd::simd;
@@ -49,8 +51,37 @@ struct Attention {
     logs: OnceLock<Vec<f32>>,
 }
 
-/// Most scores of one tile: 2 MiB, so that they stay in the second-level cache with a little of everything else.
-const TILE: usize = 1 << 17;
+/// Rows of the left side of a block of scores: whole tiles of the kernel.
+const ROWS: usize = 8 * kernel::ROWS;
+/// Columns of a block in the forward pass, and in the backward pass, which holds two blocks.
+const FORWARD: usize = 512;
+const BACKWARD: usize = 256;
+/// Floats between the rows of a block beyond its columns, so that rows don't meet in the same lines of the cache.
+const APART: usize = 16;
+/// Tasks that the backward pass is cut into at least, if there are blocks enough.
+const TASKS: usize = 16;
+
+/// A block of rows of a head that stand on the right of products.
+struct Block {
+    first: usize,
+    /// (d, rows), for scores.
+    across: Option<Packed>,
+    /// (rows, d), for sums.
+    along: Option<Packed>,
+}
+
+impl Block {
+    fn packed(&self, across: bool) -> &Packed {
+        if across { self.across.as_ref() } else { self.along.as_ref() }.expect("packed for this")
+    }
+}
+
+/// Which packings of the blocks a pass needs.
+#[derive(Clone, Copy)]
+struct Needs {
+    across: bool,
+    along: bool,
+}
 
 impl Dims {
     fn width(&self) -> usize {
@@ -61,103 +92,128 @@ impl Dims {
         1.0 / (self.d as f32).sqrt()
     }
 
-    /// Rows of a tile against `columns` columns: a multiple of the kernel's 12.
-    fn tile(&self, columns: usize) -> usize {
-        (TILE / columns / 12).clamp(1, 8) * 12
+    fn pairs(&self) -> usize {
+        self.b * self.heads
     }
 
-    /// One head's rows of a (b, n, width) tensor.
-    fn head<'a>(&self, values: &'a [f32], rows: usize, pair: usize) -> &'a [f32] {
-        let (b, h) = (pair / self.heads, pair % self.heads);
-        &values[b * rows * self.width() + h * self.d..]
+    /// Where row `row` of a head lies in a (b, rows, width) tensor.
+    fn at(&self, rows: usize, pair: usize, row: usize) -> usize {
+        ((pair / self.heads) * rows + row) * self.width() + pair % self.heads * self.d
     }
 
-    /// Both packings of each head: across for scores (d, rows), along for sums (rows, d).
-    fn pack(&self, values: &[f32], rows: usize, across: bool) -> Vec<Packed> {
-        (0..self.b * self.heads)
+    /// One head's rows of a (b, rows, width) tensor, from row `first` on.
+    fn head<'a>(&self, values: &'a [f32], rows: usize, pair: usize, first: usize) -> &'a [f32] {
+        &values[self.at(rows, pair, first)..]
+    }
+
+    /// The blocks of `columns` rows of each head.
+    fn blocks(&self, values: &[f32], rows: usize, columns: usize, needs: Needs) -> Vec<Vec<Block>> {
+        let block = |pair: usize, first: usize| {
+            let (head, count) = (self.head(values, rows, pair, first), columns.min(rows - first));
+            let across = needs.across.then(|| Packed::transposed(self.d, count, head, self.width()));
+            let along = needs.along.then(|| Packed::rows(count, self.d, head, self.width()));
+            Block { first, across, along }
+        };
+        (0..self.pairs())
             .into_par_iter()
-            .map(|pair| {
-                let head = self.head(values, rows, pair);
-                if across {
-                    Packed::transposed(self.d, rows, head, self.width())
-                } else {
-                    Packed::rows(rows, self.d, head, self.width())
-                }
-            })
+            .map(|pair| (0..rows).step_by(columns).map(|first| block(pair, first)).collect())
             .collect()
     }
 
-    /// Runs `f(pair, first row, rows)` for all tiles of all heads.
-    fn for_tiles(&self, rows: usize, tile: usize, f: impl Fn(usize, usize, usize) + Sync) {
-        let tiles = rows.div_ceil(tile);
-        (0..self.b * self.heads * tiles).into_par_iter().for_each(|task| {
-            let (pair, first) = (task / tiles, task % tiles * tile);
-            f(pair, first, tile.min(rows - first));
-        });
-    }
-
-    /// `out (count, columns) = alpha · rows first.. of a head · right`, where `out` is dense.
-    fn scores(&self, out: &mut [f32], head: &[f32], first: usize, count: usize, right: &Packed, alpha: f32) {
-        let (n, stride) = (right.n, self.width());
-        let stretches = [Stretch { len: self.d, right: Right::Packed(right, 0) }];
+    /// `out (count, right.n) = alpha · head (count, d) · right`, with rows of `out` `stride` floats apart.
+    fn scores(&self, out: &mut [f32], stride: usize, head: &[f32], count: usize, right: &Packed, alpha: f32) {
+        let n = right.n;
+        let stretches = [Stretch { len: self.d, step: 1, right: Right::Packed(right, 0) }];
         let product = Product { m: count, n, stretches: &stretches, alpha, bias: None, accumulate: false };
-        let place = Output::new(&mut out[..count * n]);
+        let place = Output::new(out);
         // SAFETY: a row of a head has d floats; each row has its own n floats of the output.
         unsafe {
             product.run_here(|i, row| {
-                row.left(0, &head[(first + i) * stride..][..self.d]);
-                row.out(place, i * n, n);
+                row.left(0, &head[i * self.width()..][..self.d]);
+                row.out(place, i * stride, n);
             });
         }
     }
 
-    /// Rows `first..` of a head of `out` become `left (count, k) · right (k, d)`.
+    /// `out (count, d) += left (count, right.k) · right`, with rows of `left` `stride` floats apart, or with its columns so
+    /// far apart if it is read across; row i of `out` begins at `at + i · apart`.
     ///
     /// # Safety
-    /// No other thread uses these rows of this head of `out`.
+    /// No other thread uses these floats of `out`.
     #[allow(clippy::too_many_arguments)]
     unsafe fn sums(
         &self,
         out: Output,
-        rows: usize,
-        pair: usize,
-        first: usize,
-        count: usize,
+        at: usize,
+        apart: usize,
         left: &[f32],
-        k: usize,
+        stride: usize,
+        across: bool,
+        count: usize,
         right: &Packed,
     ) {
-        let (b, h) = (pair / self.heads, pair % self.heads);
-        let stretches = [Stretch { len: k, right: Right::Packed(right, 0) }];
-        let product = Product { m: count, n: self.d, stretches: &stretches, alpha: 1.0, bias: None, accumulate: false };
-        // SAFETY: each row has k floats on the left; the caller owns the rows of the output.
+        let (step, between) = if across { (stride, 1) } else { (1, stride) };
+        let stretches = [Stretch { len: right.k, step, right: Right::Packed(right, 0) }];
+        let product = Product { m: count, n: self.d, stretches: &stretches, alpha: 1.0, bias: None, accumulate: true };
+        // SAFETY: each row has as many floats on the left as it reads; the caller owns the rows of the output.
         unsafe {
             product.run_here(|i, row| {
-                row.left(0, &left[i * k..(i + 1) * k]);
-                row.out(out, (b * rows + first + i) * self.width() + h * self.d, self.d);
+                row.left(0, &left[i * between..][..(right.k - 1) * step + 1]);
+                row.out(out, at + i * apart, self.d);
             });
         }
     }
 
     fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let mut out = vec![0.0; self.b * self.n * self.width()];
-        let mut logs = vec![0.0; self.b * self.heads * self.n];
-        let (keys, sums) = (self.pack(k, self.m, true), self.pack(v, self.m, false));
+        let mut logs = vec![0.0; self.pairs() * self.n];
+        let keys = self.blocks(k, self.m, FORWARD, Needs { across: true, along: false });
+        let sums = self.blocks(v, self.m, FORWARD, Needs { across: false, along: true });
         let (place, log_place) = (Output::new(&mut out), Output::new(&mut logs));
-        let tile = self.tile(self.m);
-        self.for_tiles(self.n, tile, |pair, first, count| {
-            let mut scores = vec![0.0; count * self.m];
-            self.scores(&mut scores, self.head(q, self.n, pair), first, count, &keys[pair], self.scale());
-            // SAFETY: tiles differ in their rows or their head.
-            let logs = unsafe { log_place.part(pair * self.n + first, count) };
-            for (i, (scores, log)) in scores.chunks_exact_mut(self.m).zip(logs).enumerate() {
-                let seen = self.seen(first + i);
-                *log = softmax(&mut scores[..seen]);
-                scores[seen..].fill(0.0);
-            }
-            // SAFETY: as above.
-            unsafe { self.sums(place, self.n, pair, first, count, &scores, self.m, &sums[pair]) };
-        });
+        let (tiles, stride) = (self.n.div_ceil(ROWS), FORWARD.min(self.m) + APART);
+        (0..self.pairs() * tiles).into_par_iter().for_each_init(
+            || vec![0.0; ROWS * stride],
+            |scores, task| {
+                let (pair, first) = (task / tiles, task % tiles * ROWS);
+                let count = ROWS.min(self.n - first);
+                let (mut tops, mut totals) = ([f32::NEG_INFINITY; ROWS], [0f32; ROWS]);
+                for (keys, sums) in keys[pair].iter().zip(&sums[pair]) {
+                    if self.seen(first + count - 1) <= keys.first {
+                        break;
+                    }
+                    let keys_here = keys.packed(true);
+                    self.scores(scores, stride, self.head(q, self.n, pair, first), count, keys_here, self.scale());
+                    for i in 0..count {
+                        let seen = self.seen(first + i).saturating_sub(keys.first).min(keys_here.n);
+                        let row = &mut scores[i * stride..][..keys_here.n];
+                        row[seen..].fill(0.0);
+                        if seen == 0 {
+                            continue;
+                        }
+                        let (top, total) = exponentials(&mut row[..seen], tops[i]);
+                        let old = (tops[i] - top).exp();
+                        // SAFETY: tiles differ in their rows or their head.
+                        let out = unsafe { place.part(self.at(self.n, pair, first + i), self.d) };
+                        if old != 1.0 && totals[i] > 0.0 {
+                            out.iter_mut().for_each(|x| *x *= old);
+                        }
+                        (tops[i], totals[i]) = (top, totals[i] * old + total);
+                    }
+                    let at = self.at(self.n, pair, first);
+                    // SAFETY: as above.
+                    unsafe { self.sums(place, at, self.width(), scores, stride, false, count, sums.packed(false)) };
+                }
+                // SAFETY: as above.
+                let logs = unsafe { log_place.part(pair * self.n + first, count) };
+                for (i, log) in logs.iter_mut().enumerate() {
+                    *log = tops[i] + totals[i].ln();
+                    // SAFETY: as above.
+                    let out = unsafe { place.part(self.at(self.n, pair, first + i), self.d) };
+                    let inverse = 1.0 / totals[i];
+                    out.iter_mut().for_each(|x| *x *= inverse);
+                }
+            },
+        );
         (out, logs)
     }
 
@@ -169,12 +225,20 @@ impl Dims {
         }
     }
 
+    /// How many queries do not see key `j`: those before it.
+    fn blind(&self, j: usize) -> usize {
+        match self.mask {
+            Mask::None => 0,
+            Mask::Causal => j.min(self.n),
+        }
+    }
+
     /// Σ over d of gradient · output for each query of each head, (b, heads, n).
     fn dots(&self, out: &[f32], grad: &[f32]) -> Vec<f32> {
-        let mut dots = vec![0.0; self.b * self.heads * self.n];
+        let mut dots = vec![0.0; self.pairs() * self.n];
         values::in_chunks(&mut dots, self.n, |at, dots| {
             let pair = at / self.n;
-            let (out, grad) = (self.head(out, self.n, pair), self.head(grad, self.n, pair));
+            let (out, grad) = (self.head(out, self.n, pair, 0), self.head(grad, self.n, pair, 0));
             for (i, dot) in dots.iter_mut().enumerate() {
                 let from = i * self.width();
                 *dot = out[from..from + self.d].iter().zip(&grad[from..from + self.d]).map(|(a, b)| a * b).sum();
@@ -185,10 +249,10 @@ impl Dims {
 }
 
 simd! {
-    /// Softmax in place; returns the log of the sum of exponentials.
-    fn softmax(row: &mut [f32]) -> f32 {
+    /// Scores become exponentials over their maximum, or over `top` if that is larger; returns that maximum and their sum.
+    fn exponentials(row: &mut [f32], top: f32) -> (f32, f32) {
         // 16 partial results, so that the loops have no chain of dependences.
-        let mut tops = [f32::NEG_INFINITY; 16];
+        let mut tops = [top; 16];
         let mut chunks = row.chunks_exact(16);
         for chunk in &mut chunks {
             for (top, &x) in tops.iter_mut().zip(chunk) {
@@ -208,26 +272,13 @@ simd! {
             *x = math::exp(*x - top);
             *sum += *x;
         }
-        let sum: f32 = sums.iter().sum();
-        let inverse = 1.0 / sum;
-        for x in row.iter_mut() {
-            *x *= inverse;
-        }
-        top + sum.ln()
+        (top, sums.iter().sum())
     }
 }
 
 simd! {
-    /// `slopes = exp(scores - log) · (slopes - dot) · scale`: the gradient of the scores of one query.
-    fn slopes_of_query(slopes: &mut [f32], scores: &[f32], log: f32, dot: f32, scale: f32) {
-        for (slope, &score) in slopes.iter_mut().zip(scores) {
-            *slope = math::exp(score - log) * (*slope - dot) * scale;
-        }
-    }
-}
-
-simd! {
-    /// The same for one key against queries: also turns its scores into probabilities.
+    /// For one key against queries: `scores` become probabilities, and `slopes = scores · (slopes - dot) · scale`, which is
+    /// the gradient of the scores.
     fn slopes_of_key(slopes: &mut [f32], scores: &mut [f32], logs: &[f32], dots: &[f32], scale: f32) {
         for (((slope, score), &log), &dot) in slopes.iter_mut().zip(scores).zip(logs).zip(dots) {
             *score = math::exp(*score - log);
@@ -268,80 +319,94 @@ impl CustomOp3 for Attention {
         read!(q as qs, k as ks, v as vs, out as outs, grad as gs);
         let Some(logs) = self.logs.get() else { bail!("the forward pass has not run") };
         let s = &self.shape;
-        let dots = s.dots(outs, gs);
-        let dq = q.track_op().then(|| values::tensor(s.by_queries(qs, ks, vs, gs, logs, &dots), q.shape()));
-        let by_keys = (k.track_op() || v.track_op()).then(|| s.by_keys(qs, ks, vs, gs, logs, &dots));
-        let (dk, dv) = match by_keys {
-            Some((dk, dv)) => (Some(values::tensor(dk, k.shape())?), Some(values::tensor(dv, v.shape())?)),
-            None => (None, None),
+        let forward = Kept { q: qs, k: ks, v: vs, grad: gs, logs, dots: &s.dots(outs, gs) };
+        let [dq, dk, dv] = s.backward(&forward, [q, k, v].map(|x| x.track_op()));
+        let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
+            values.map(|values| values::tensor(values, like.shape())).transpose()
         };
-        Ok((dq.transpose()?, dk.filter(|_| k.track_op()), dv.filter(|_| v.track_op())))
+        Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))
     }
 }
 
-impl Dims {
-    fn by_queries(&self, q: &[f32], k: &[f32], v: &[f32], grad: &[f32], logs: &[f32], dots: &[f32]) -> Vec<f32> {
-        let mut dq = vec![0.0; q.len()];
-        let (keys, values) = (self.pack(k, self.m, true), self.pack(v, self.m, true));
-        let sums = self.pack(k, self.m, false);
-        let place = Output::new(&mut dq);
-        self.for_tiles(self.n, self.tile(2 * self.m), |pair, first, count| {
-            let mut scores = vec![0.0; count * self.m];
-            let mut slopes = vec![0.0; count * self.m];
-            self.scores(&mut scores, self.head(q, self.n, pair), first, count, &keys[pair], self.scale());
-            self.scores(&mut slopes, self.head(grad, self.n, pair), first, count, &values[pair], 1.0);
-            for i in 0..count {
-                let (row, seen, at) = (i * self.m, self.seen(first + i), pair * self.n + first + i);
-                let slopes = &mut slopes[row..row + self.m];
-                slopes_of_query(&mut slopes[..seen], &scores[row..row + seen], logs[at], dots[at], self.scale());
-                slopes[seen..].fill(0.0);
-            }
-            // SAFETY: tiles differ in their rows or their head.
-            unsafe { self.sums(place, self.n, pair, first, count, &slopes, self.m, &sums[pair]) };
-        });
-        dq
-    }
+/// What the backward pass reads.
+struct Kept<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    /// The output's gradient.
+    grad: &'a [f32],
+    logs: &'a [f32],
+    dots: &'a [f32],
+}
 
-    fn by_keys(
-        &self,
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
-        grad: &[f32],
-        logs: &[f32],
-        dots: &[f32],
-    ) -> (Vec<f32>, Vec<f32>) {
-        let (mut dk, mut dv) = (vec![0.0; k.len()], vec![0.0; v.len()]);
-        let (queries, grads) = (self.pack(q, self.n, true), self.pack(grad, self.n, true));
-        let (query_sums, grad_sums) = (self.pack(q, self.n, false), self.pack(grad, self.n, false));
-        let (dk_place, dv_place) = (Output::new(&mut dk), Output::new(&mut dv));
-        self.for_tiles(self.m, self.tile(2 * self.n), |pair, first, count| {
-            let mut scores = vec![0.0; count * self.n];
-            let mut slopes = vec![0.0; count * self.n];
-            self.scores(&mut scores, self.head(k, self.m, pair), first, count, &queries[pair], self.scale());
-            self.scores(&mut slopes, self.head(v, self.m, pair), first, count, &grads[pair], 1.0);
-            for j in 0..count {
-                // The queries before `from` do not see this key.
-                let from = if self.mask == Mask::Causal { (first + j).min(self.n) } else { 0 };
-                let row = j * self.n;
-                let at = pair * self.n;
-                scores[row..row + from].fill(0.0);
-                slopes[row..row + from].fill(0.0);
-                slopes_of_key(
-                    &mut slopes[row + from..row + self.n],
-                    &mut scores[row + from..row + self.n],
-                    &logs[at + from..at + self.n],
-                    &dots[at + from..at + self.n],
-                    self.scale(),
-                );
-            }
-            // SAFETY: tiles differ in their rows or their head.
-            unsafe {
-                self.sums(dk_place, self.m, pair, first, count, &slopes, self.n, &query_sums[pair]);
-                self.sums(dv_place, self.m, pair, first, count, &scores, self.n, &grad_sums[pair]);
+impl Dims {
+    /// The gradients of queries, keys and values, of those that are wanted.
+    fn backward(&self, kept: &Kept<'_>, wanted: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+        let [wants_q, wants_k, wants_v] = wanted;
+        let queries = self.blocks(kept.q, self.n, BACKWARD, Needs { across: true, along: wants_k });
+        let grads = self.blocks(kept.grad, self.n, BACKWARD, Needs { across: true, along: wants_v });
+        let tiles = self.m.div_ceil(ROWS);
+        // Each share of the keys has its own sum of the queries' gradients; they are added in order at the end.
+        let shares = TASKS.div_ceil(self.pairs()).min(tiles);
+        let each = tiles.div_ceil(shares);
+        let mut dq = vec![0.0; if wants_q { shares * kept.q.len() } else { 0 }];
+        let mut dk = wants_k.then(|| vec![0.0; kept.k.len()]);
+        let mut dv = wants_v.then(|| vec![0.0; kept.v.len()]);
+        let dq_place = Output::new(&mut dq);
+        let dk_place = dk.as_mut().map(|dk| Output::new(dk));
+        let dv_place = dv.as_mut().map(|dv| Output::new(dv));
+        let stride = BACKWARD.min(self.n) + APART;
+        (0..self.pairs() * shares).into_par_iter().for_each(|task| {
+            let (pair, share) = (task / shares, task % shares);
+            let (mut scores, mut slopes) = (vec![0.0; ROWS * stride], vec![0.0; ROWS * stride]);
+            for tile in share * each..((share + 1) * each).min(tiles) {
+                let first = tile * ROWS;
+                let count = ROWS.min(self.m - first);
+                let (key, value) = (self.head(kept.k, self.m, pair, first), self.head(kept.v, self.m, pair, first));
+                let keys = wants_q.then(|| Packed::rows(count, self.d, key, self.width()));
+                for (queries, grads) in queries[pair].iter().zip(&grads[pair]) {
+                    let columns = queries.packed(true).n;
+                    if self.blind(first) >= queries.first + columns {
+                        continue;
+                    }
+                    self.scores(&mut scores, stride, key, count, queries.packed(true), self.scale());
+                    self.scores(&mut slopes, stride, value, count, grads.packed(true), 1.0);
+                    for j in 0..count {
+                        let from = self.blind(first + j).saturating_sub(queries.first).min(columns);
+                        let (blind, scores) = scores[j * stride..][..columns].split_at_mut(from);
+                        blind.fill(0.0);
+                        let (blind, slopes) = slopes[j * stride..][..columns].split_at_mut(from);
+                        blind.fill(0.0);
+                        let at = pair * self.n + queries.first;
+                        let (logs, dots) = (&kept.logs[at + from..at + columns], &kept.dots[at + from..at + columns]);
+                        slopes_of_key(slopes, scores, logs, dots, self.scale());
+                    }
+                    let at = self.at(self.m, pair, first);
+                    // SAFETY: tasks differ in their keys or their head, or, where they share queries, in the sum they add to.
+                    unsafe {
+                        if let Some(out) = dv_place {
+                            self.sums(out, at, self.width(), &scores, stride, false, count, grads.packed(false));
+                        }
+                        if let Some(out) = dk_place {
+                            self.sums(out, at, self.width(), &slopes, stride, false, count, queries.packed(false));
+                        }
+                        if let Some(keys) = &keys {
+                            let at = share * kept.q.len() + self.at(self.n, pair, queries.first);
+                            self.sums(dq_place, at, self.width(), &slopes, stride, true, columns, keys);
+                        }
+                    }
+                }
             }
         });
-        (dk, dv)
+        let dq = wants_q.then(|| {
+            let (sum, others) = dq.split_at_mut(kept.q.len());
+            for other in others.chunks_exact(kept.q.len().max(1)) {
+                sum.par_iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
+            }
+            dq.truncate(kept.q.len());
+            dq
+        });
+        [dq, dk, dv]
     }
 }
 
@@ -376,6 +441,9 @@ mod tests {
             (2, 77, 77, 4, 6, Mask::Causal),
             (1, 1, 5, 1, 3, Mask::None),
             (1, 13, 200, 3, 40, Mask::None),
+            // Several blocks both ways, whole and not, and several shares of the keys.
+            (1, 300, 700, 2, 8, Mask::None),
+            (1, 700, 700, 1, 20, Mask::Causal),
         ] {
             let args = [
                 (random((b, n, heads * d), 1)? * 3.0)?,

@@ -108,7 +108,8 @@ impl Geometry {
         let zeros = vec![0.0; self.inp];
         let mut out = vec![0.0; self.b * self.oh * self.ow * self.out];
         let kept = layer.kept()?;
-        let stretches: Vec<_> = (0..taps).map(|t| Stretch { len: self.inp, right: kept.right(t * self.inp) }).collect();
+        let stretches: Vec<_> =
+            (0..taps).map(|t| Stretch { len: self.inp, step: 1, right: kept.right(t * self.inp) }).collect();
         let m = self.b * self.oh * self.ow;
         let product =
             Product { m, n: self.out, stretches: &stretches, alpha: 1.0, bias: layer.bias(), accumulate: false };
@@ -142,7 +143,7 @@ impl Geometry {
             let (rows, columns) = (self.h.saturating_sub(y0).div_ceil(s), self.w.saturating_sub(x0).div_ceil(s));
             let stretches: Vec<_> = (0..ny * nx)
                 .map(|i| (py + s * (i / nx)) * self.kw + px + s * (i % nx))
-                .map(|tap| Stretch { len: self.out, right: flipped.right(tap * self.out) })
+                .map(|tap| Stretch { len: self.out, step: 1, right: flipped.right(tap * self.out) })
                 .collect();
             let m = self.b * rows * columns;
             let product = Product { m, n: self.inp, stretches: &stretches, alpha: 1.0, bias: None, accumulate: false };

@@ -154,7 +154,17 @@ pub(crate) enum Right<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Stretch<'a> {
     pub(crate) len: usize,
+    /// Floats from one factor of a row of the left side to the next: 1, but for a left side that is read across.
+    pub(crate) step: usize,
     pub(crate) right: Right<'a>,
+}
+
+/// A part of a reduction whose share of the right side stays in the first-level cache.
+struct Part {
+    /// The stretch it begins in.
+    first: usize,
+    /// For each stretch from there on, where it begins and how many products it has.
+    pieces: Vec<(usize, usize)>,
 }
 
 /// What one product computes; the left side and the output's place are given row by row.
@@ -223,7 +233,7 @@ impl Output {
 /// Products below this many multiplications are not worth waking a thread.
 const SERIAL: usize = 1 << 19;
 /// Tiles of rows that share a panel while it is in the cache.
-const TILES: usize = 16;
+const TILES: usize = 32;
 /// The same for a panel that has to be made first: enough rows to pay for that.
 const MADE_TILES: usize = 64;
 
@@ -288,34 +298,64 @@ impl Product<'_> {
             let left = left.get_mut(tile * count * ROWS + r..).unwrap_or_default();
             row(index, &mut Row { left, out: &mut out[tile][r] });
         }
+        let parts = self.parts();
         let mut runs = Vec::with_capacity(count);
         let mut made = MADE.take();
-        for panel in panels {
-            let first = panel * PANEL;
+        let mut compute = |part: &Part, panel: usize, made: &[Line]| {
+            let (first, width) = (panel * PANEL, kernel::width());
             let columns = (self.n - first).min(PANEL);
-            if let Some(panels) = self.made() {
-                let per_row = columns.div_ceil(LANES);
-                let lines = panels.rows() * per_row;
+            // The first part begins the sums, the others add to them.
+            let begins = std::ptr::eq(part, &parts[0]);
+            let bias = self.bias.filter(|_| begins).map_or(std::ptr::null(), |bias| bias[..self.n].as_ptr());
+            let finish = Finish { alpha: self.alpha, bias, accumulate: self.accumulate || !begins };
+            // The share of the right side stays while all rows pass.
+            for offset in (0..columns).step_by(width) {
+                runs.clear();
+                let stretches = self.stretches[part.first..].iter().zip(&part.pieces);
+                runs.extend(stretches.map(|(s, piece)| s.run(first, columns, offset, *piece, made)));
+                for (tile, out) in out.iter().enumerate() {
+                    let height = (rows.len() - tile * ROWS).min(ROWS);
+                    let left = left.get((tile * count + part.first) * ROWS..).unwrap_or_default();
+                    let columns = (columns - offset).min(width);
+                    // SAFETY: `row` has set pointers for `height` rows; `Stretch::run` checks the right side.
+                    unsafe { kernel::tile(height, first + offset, columns, &runs, left, out, finish) };
+                }
+            }
+        };
+        let source = self.made();
+        for panel in panels {
+            if let Some(source) = source {
+                let lanes = (self.n - panel * PANEL).min(PANEL).next_multiple_of(LANES);
+                let lines = source.rows() * (lanes / LANES);
                 if made.len() < lines {
                     made.resize(lines, Line([0.0; LANES]));
                 }
-                panels.fill(panel, per_row * LANES, floats_mut(&mut made[..lines]));
+                source.fill(panel, lanes, floats_mut(&mut made[..lines]));
             }
-            runs.clear();
-            runs.extend(self.stretches.iter().map(|s| s.run(first, columns, &made)));
-            let bias = self.bias.map_or(std::ptr::null(), |bias| bias[first..first + columns].as_ptr());
-            let finish = Finish { alpha: self.alpha, bias, accumulate: self.accumulate };
-            for (tile, out) in out.iter().enumerate() {
-                let height = (rows.len() - tile * ROWS).min(ROWS);
-                let mut here = *out;
-                for at in &mut here[..height] {
-                    *at = at.wrapping_add(first);
-                }
-                // SAFETY: `row` has set pointers for `height` rows; `Stretch::run` checks the right side.
-                unsafe { kernel::tile(height, columns, &runs, &left[tile * count * ROWS..], &here, finish) };
-            }
+            parts.iter().for_each(|part| compute(part, panel, &made));
         }
         MADE.set(made);
+    }
+
+    /// The reduction in parts of about the same size, none much deeper than [`kernel::depth`]; at least one.
+    fn parts(&self) -> Vec<Part> {
+        let mut parts = vec![Part { first: 0, pieces: Vec::new() }];
+        let mut room = kernel::depth();
+        for (index, stretch) in self.stretches.iter().enumerate() {
+            let pieces = stretch.len.div_ceil(kernel::depth()).max(1);
+            let each = stretch.len.div_ceil(pieces);
+            for piece in 0..pieces {
+                let from = (piece * each).min(stretch.len);
+                let len = each.min(stretch.len - from);
+                if len > room || piece > 0 {
+                    parts.push(Part { first: index, pieces: Vec::new() });
+                    room = kernel::depth();
+                }
+                room = room.saturating_sub(len);
+                parts.last_mut().expect("there is one").pieces.push((from, len));
+            }
+        }
+        parts
     }
 
     /// What has to be made before it can be used.
@@ -328,26 +368,27 @@ impl Product<'_> {
 }
 
 impl Stretch<'_> {
-    /// The pointers for the panel that begins at column `first`.
-    fn run(&self, first: usize, columns: usize, made: &[Line]) -> Run {
+    /// The pointers of a piece (its beginning and length) for the panel that begins at column `first`, from `offset` on.
+    fn run(&self, first: usize, columns: usize, offset: usize, (skip, len): (usize, usize), made: &[Line]) -> Run {
         let wide = columns.next_multiple_of(LANES);
-        match self.right {
+        let (right, step) = match self.right {
             Right::Packed(packed, from) => {
                 assert!(from + self.len <= packed.k && first + columns <= packed.n, "right side too small");
-                let line = first / LANES * packed.k + from * (wide / LANES);
-                Run { len: self.len, right: packed.lines[line..].as_ptr().cast(), step: wide }
+                let line = first / LANES * packed.k + (from + skip) * (wide / LANES);
+                (floats(&packed.lines[line..]), wide)
             }
             Right::Made(panels, from) => {
-                let line = from * (wide / LANES);
                 assert!(from + self.len <= panels.rows(), "right side too small");
-                Run { len: self.len, right: floats(&made[line..]).as_ptr(), step: wide }
+                (floats(&made[(from + skip) * (wide / LANES)..]), wide)
             }
             Right::Plain(values, stride) => {
                 let end = if self.len == 0 { 0 } else { (self.len - 1) * stride + first + wide };
                 assert!(end <= values.len(), "right side too small");
-                Run { len: self.len, right: values[first..].as_ptr(), step: stride }
+                (&values[(skip * stride + first).min(values.len())..], stride)
             }
-        }
+        };
+        let right = if len == 0 { right.as_ptr() } else { right[offset..].as_ptr() };
+        Run { len, skip: skip * self.step, left_step: self.step, right, step }
     }
 }
 
@@ -364,7 +405,7 @@ pub(crate) fn multiply(
     bias: Option<&[f32]>,
 ) {
     assert!(left.len() >= m * k && out.len() >= m * n, "matrices smaller than said");
-    let product = Product { m, n, stretches: &[Stretch { len: k, right }], alpha, bias, accumulate: false };
+    let product = Product { m, n, stretches: &[Stretch { len: k, step: 1, right }], alpha, bias, accumulate: false };
     let place = Output::new(out);
     // SAFETY: each row has k floats on the left and its own n floats of the output, as asserted.
     unsafe {

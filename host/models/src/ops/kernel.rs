@@ -1,7 +1,8 @@
-//! The matrix kernel: up to 12 rows by 32 columns of a product are kept in registers while the whole reduction runs.
+//! The matrix kernel: up to 12 rows by 32 columns of a product are kept in registers while a part of the reduction runs.
 //!
 //! Rows of the left side are given by pointers, one per row and stretch, so that a convolution reads its shifted inputs
-//! where they lie (no im2col) and a padded pixel is a pointer to zeros.
+//! where they lie (no im2col) and a padded pixel is a pointer to zeros. A left side may also be read across, which makes
+//! a product with a transpose of what lies in memory.
 
 use super::simd::{Level, level};
 
@@ -12,11 +13,28 @@ pub(crate) const LANES: usize = 16;
 /// Columns of a whole panel.
 pub(crate) const PANEL: usize = 2 * LANES;
 
+/// Columns that a tile has in registers on this machine: all of a panel or half of it.
+pub(crate) fn width() -> usize {
+    match level() {
+        Level::Avx512 => PANEL,
+        _ => LANES,
+    }
+}
+
+/// Rows of the right side that are read again and again from the nearest caches: 32 KiB of the columns of a tile.
+pub(crate) fn depth() -> usize {
+    (32 << 10) / 4 / width()
+}
+
 /// One stretch of the reduction of a tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
     /// Products per output.
     pub(crate) len: usize,
+    /// Floats from where a pointer of the left side points to its first factor.
+    pub(crate) skip: usize,
+    /// Floats from one factor of a row of the left side to the next.
+    pub(crate) left_step: usize,
     /// The right side's first row, at the tile's first column.
     pub(crate) right: *const f32,
     /// Floats from one row of the right side to the next.
@@ -28,20 +46,23 @@ pub(crate) struct Run {
 pub(crate) struct Finish {
     /// Factor on the sums.
     pub(crate) alpha: f32,
-    /// Added to each row, from the tile's first column on; null for none.
+    /// Added to each row, from the product's first column on; null for none.
     pub(crate) bias: *const f32,
     /// Whether the output's old value is added.
     pub(crate) accumulate: bool,
 }
 
-/// Computes `out[r][..columns] = finish(Σ_run Σ_k left[run][r][k] · right[run][k][..])` for `rows` rows.
+/// Computes `out[r][column..][..columns] = finish(Σ_run Σ_k left[run][r][k] · right[run][k][..columns])` for `rows` rows
+/// and at most [`width`] columns.
 ///
 /// # Safety
-/// `left` holds, for each run, [`ROWS`] pointers of which the first `rows` point to `len` floats; `right` of a run points
-/// to `len` rows of at least `columns` floats rounded up to 16 (32 when `columns` > 16); each of the first `rows` of
-/// `out` points to `columns` floats that nobody else writes; `bias` is null or points to `columns` floats.
+/// `left` holds, for each run, [`ROWS`] pointers, from the first `rows` of which on, behind `skip` floats, lie `len` floats
+/// in steps of `left_step`; `right` of a run points to `len` rows of at least `columns` floats rounded up to 16 (32 when
+/// `columns` > 16); each of the first `rows` of `out` points to `column + columns` floats, of which nobody else writes
+/// those from `column` on; `bias` is null or points to `column + columns` floats.
 pub(crate) unsafe fn tile(
     rows: usize,
+    column: usize,
     columns: usize,
     runs: &[Run],
     left: &[*const f32],
@@ -49,14 +70,17 @@ pub(crate) unsafe fn tile(
     finish: Finish,
 ) {
     // SAFETY: the caller's promise is about this level as about any other.
-    unsafe { tile_at(level(), rows, columns, runs, left, out, finish) }
+    unsafe { tile_at(level(), rows, column, columns, runs, left, out, finish) }
 }
 
 /// # Safety
-/// As [`tile`]; the machine has what `level` says.
+/// As [`tile`]; the machine has what `level` says, and `columns` are as many as that level takes.
+#[allow(clippy::too_many_arguments)] // A tile has this many sizes, and no part of them is a thing.
+#[inline(always)]
 unsafe fn tile_at(
     level: Level,
     rows: usize,
+    column: usize,
     columns: usize,
     runs: &[Run],
     left: &[*const f32],
@@ -79,7 +103,7 @@ unsafe fn tile_at(
             Level::Avx512 if columns > LANES => {
                 macro_rules! call {
                     ($r:literal) => {
-                        avx512::<$r, 2, 32>(0, 0, columns, runs, left, out, finish)
+                        avx512::<$r, 2, 32>(0, column, columns, runs, left, out, finish)
                     };
                 }
                 by_rows!(rows, [1 2 3 4 5 6 7 8 9 10 11 12], call)
@@ -88,35 +112,41 @@ unsafe fn tile_at(
             Level::Avx512 => {
                 macro_rules! call {
                     ($r:literal) => {
-                        avx512::<$r, 1, 16>(0, 0, columns, runs, left, out, finish)
+                        avx512::<$r, 1, 16>(0, column, columns, runs, left, out, finish)
                     };
                 }
                 by_rows!(rows, [1 2 3 4 5 6 7 8 9 10 11 12], call)
             }
-            // 16 registers hold 6 rows × 2 vectors of 8, the right side's two and one of the left.
+            // 16 registers hold 12 rows × 1 vector of 8, the right side's and one of the left.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 if columns <= LANES / 2 => {
+                macro_rules! call {
+                    ($r:literal) => {
+                        avx2::<$r, 1, 8>(0, column, columns, runs, left, out, finish)
+                    };
+                }
+                by_rows!(rows, [1 2 3 4 5 6 7 8 9 10 11 12], call)
+            }
+            // Or 6 rows × 2 vectors of 8, the right side's two and one of the left.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => {
-                for offset in (0..columns).step_by(LANES) {
-                    for first in (0..rows).step_by(6) {
-                        macro_rules! call {
-                            ($r:literal) => {
-                                avx2::<$r, 2, 16>(first, offset, columns - offset, runs, left, out, finish)
-                            };
-                        }
-                        by_rows!((rows - first).min(6), [1 2 3 4 5 6], call);
+                for first in (0..rows).step_by(6) {
+                    macro_rules! call {
+                        ($r:literal) => {
+                            avx2::<$r, 2, 16>(first, column, columns, runs, left, out, finish)
+                        };
                     }
+                    by_rows!((rows - first).min(6), [1 2 3 4 5 6], call);
                 }
             }
             _ => {
-                for offset in (0..columns).step_by(LANES) {
-                    for first in (0..rows).step_by(4) {
-                        macro_rules! call {
-                            ($r:literal) => {
-                                plain::<$r>(first, offset, columns - offset, runs, left, out, finish)
-                            };
-                        }
-                        by_rows!((rows - first).min(4), [1 2 3 4], call);
+                for first in (0..rows).step_by(4) {
+                    macro_rules! call {
+                        ($r:literal) => {
+                            plain::<$r>(first, column, columns, runs, left, out, finish)
+                        };
                     }
+                    by_rows!((rows - first).min(4), [1 2 3 4], call);
                 }
             }
         }
@@ -126,14 +156,13 @@ unsafe fn tile_at(
 /// Writes the sums of `R` rows and up to `W` columns.
 ///
 /// # Safety
-/// `out[first..first + R]` point to `columns` floats from their `offset` on that nobody else writes; `bias` is null or
+/// `out[first..first + R]` point to `columns` floats from their `column` on that nobody else writes; `bias` is null or
 /// points to as many.
-#[inline(always)]
 unsafe fn write<const R: usize, const W: usize>(
     sums: &[[f32; W]; R],
     out: &[*mut f32; ROWS],
     first: usize,
-    offset: usize,
+    column: usize,
     columns: usize,
     finish: Finish,
 ) {
@@ -141,37 +170,30 @@ unsafe fn write<const R: usize, const W: usize>(
     let mut bias = [0f32; W];
     if !finish.bias.is_null() {
         // SAFETY: the caller promises `columns` floats behind the pointer.
-        let given = unsafe { std::slice::from_raw_parts(finish.bias.add(offset), columns) };
+        let given = unsafe { std::slice::from_raw_parts(finish.bias.add(column), columns) };
         bias[..columns].copy_from_slice(given);
     }
     for (sums, out) in sums.iter().zip(&out[first..]) {
-        let mut values = [0f32; W];
-        for ((value, sum), bias) in values.iter_mut().zip(sums).zip(&bias) {
-            *value = finish.alpha * sum + bias;
-        }
         // SAFETY: the caller promises `columns` floats that nobody else uses.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.add(offset), columns) };
-        if finish.accumulate {
-            for (value, out) in values.iter_mut().zip(&*out) {
-                *value += out;
-            }
-        }
-        match <&mut [f32; W]>::try_from(&mut *out) {
-            // The length is known here, so that this is a few vector stores.
-            Ok(whole) => *whole = values,
-            Err(_) => out.copy_from_slice(&values[..columns]),
+        let out = unsafe { std::slice::from_raw_parts_mut(out.add(column), columns) };
+        for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias) {
+            let value = finish.alpha * sum + bias;
+            *out = if finish.accumulate { *out + value } else { value };
         }
     }
 }
 
-/// One body for both instruction sets: `R` rows of `V` vectors of `$lanes` floats, from row `first` and column `offset` on.
+/// One body for both instruction sets: `R` rows of `V` vectors of `$lanes` floats, from row `first` and column `column` on.
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
-    ($name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $splat:ident, $fma:ident, $store:ident) => {
+    (
+        $name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $splat:ident, $fma:ident, $add:ident,
+        $store:ident
+    ) => {
         #[target_feature(enable = $features)]
         unsafe fn $name<const R: usize, const V: usize, const W: usize>(
             first: usize,
-            offset: usize,
+            column: usize,
             columns: usize,
             runs: &[Run],
             left: &[*const f32],
@@ -183,50 +205,89 @@ macro_rules! kernel {
             let mut sums = [[$zero(); V]; R];
             for (run, left) in runs.iter().zip(left.chunks_exact(ROWS)) {
                 let mut pointers = [std::ptr::null::<f32>(); R];
-                pointers.copy_from_slice(&left[first..first + R]);
-                let mut right = run.right.wrapping_add(offset);
-                for k in 0..run.len {
-                    // SAFETY: the caller promises `len` rows of W floats on the right and `len` floats behind each pointer.
+                for (pointer, left) in pointers.iter_mut().zip(&left[first..first + R]) {
+                    *pointer = left.wrapping_add(run.skip);
+                }
+                let (mut right, mut at) = (run.right, 0);
+                for _ in 0..run.len {
+                    // SAFETY: the caller promises `len` rows of W floats on the right and `len` factors behind each pointer.
                     unsafe {
                         let mut b = [$zero(); V];
                         for v in 0..V {
                             b[v] = $load(right.add(v * $lanes));
                         }
                         for r in 0..R {
-                            let a = $splat(*pointers[r].add(k));
+                            let a = $splat(*pointers[r].add(at));
                             for v in 0..V {
                                 sums[r][v] = $fma(a, b[v], sums[r][v]);
                             }
                         }
                     }
+                    at += run.left_step;
                     right = right.wrapping_add(run.step);
                 }
             }
-            let mut values = [[0f32; W]; R];
-            for r in 0..R {
-                for v in 0..V {
-                    // SAFETY: a row has V vectors of `$lanes` floats, as asserted above.
-                    unsafe { $store(values[r].as_mut_ptr().add(v * $lanes), sums[r][v]) };
+            if columns < W {
+                let mut values = [[0f32; W]; R];
+                for r in 0..R {
+                    for v in 0..V {
+                        // SAFETY: a row has V vectors of `$lanes` floats, as asserted above.
+                        unsafe { $store(values[r].as_mut_ptr().add(v * $lanes), sums[r][v]) };
+                    }
+                }
+                // SAFETY: the caller's promise about `out` and `bias`.
+                return unsafe { write(&values, out, first, column, columns, finish) };
+            }
+            let (alpha, mut bias) = ($splat(finish.alpha), [$zero(); V]);
+            for v in 0..V {
+                // SAFETY: W floats lie behind the bias's pointer from `column` on, and behind those of the rows.
+                unsafe {
+                    if !finish.bias.is_null() {
+                        bias[v] = $load(finish.bias.add(column + v * $lanes));
+                    }
+                    for r in 0..R {
+                        let out = out[first + r].add(column + v * $lanes);
+                        let value = $fma(alpha, sums[r][v], bias[v]);
+                        $store(out, if finish.accumulate { $add(value, $load(out)) } else { value });
+                    }
                 }
             }
-            // SAFETY: the caller's promise about `out` and `bias`.
-            unsafe { write(&values, out, first, offset, columns, finish) }
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-kernel!(avx512, "avx512f", 16, _mm512_setzero_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps);
+kernel!(
+    avx512,
+    "avx512f",
+    16,
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_set1_ps,
+    _mm512_fmadd_ps,
+    _mm512_add_ps,
+    _mm512_storeu_ps
+);
 #[cfg(target_arch = "x86_64")]
-kernel!(avx2, "avx2,fma", 8, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps);
+kernel!(
+    avx2,
+    "avx2,fma",
+    8,
+    _mm256_setzero_ps,
+    _mm256_loadu_ps,
+    _mm256_set1_ps,
+    _mm256_fmadd_ps,
+    _mm256_add_ps,
+    _mm256_storeu_ps
+);
 
 /// The same in plain Rust, for 4 rows and 16 columns.
 ///
 /// # Safety
-/// As [`tile`], for rows `first..first + R` and the columns from `offset` on.
+/// As [`tile`], for rows `first..first + R`.
 unsafe fn plain<const R: usize>(
     first: usize,
-    offset: usize,
+    column: usize,
     columns: usize,
     runs: &[Run],
     left: &[*const f32],
@@ -235,13 +296,13 @@ unsafe fn plain<const R: usize>(
 ) {
     let mut sums = [[0f32; LANES]; R];
     for (run, left) in runs.iter().zip(left.chunks_exact(ROWS)) {
-        let mut right = run.right.wrapping_add(offset);
+        let mut right = run.right;
         for k in 0..run.len {
             // SAFETY: as promised by the caller.
             let b: &[f32; LANES] = unsafe { &*right.cast() };
             for r in 0..R {
                 // SAFETY: as promised by the caller.
-                let a = unsafe { *left[first + r].add(k) };
+                let a = unsafe { *left[first + r].add(run.skip + k * run.left_step) };
                 for c in 0..LANES {
                     sums[r][c] += a * b[c];
                 }
@@ -250,7 +311,7 @@ unsafe fn plain<const R: usize>(
         }
     }
     // SAFETY: the caller's promise about `out` and `bias`.
-    unsafe { write(&sums, out, first, offset, columns, finish) }
+    unsafe { write(&sums, out, first, column, columns, finish) }
 }
 
 #[cfg(test)]
@@ -259,31 +320,38 @@ mod tests {
 
     fn check(level: Level) {
         let value = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 25.0;
+        let widest = if level == Level::Avx512 { PANEL } else { LANES };
         for rows in 1..=ROWS {
-            for columns in [1usize, 5, 16, 17, 31, 32] {
-                for (len, accumulate) in [(1, false), (7, true), (20, false)] {
-                    let width = columns.next_multiple_of(LANES);
-                    let left: Vec<f32> = (0..rows * len).map(value).collect();
+            for columns in [1usize, 5, 8, 11, 16, 17, 31, 32].into_iter().filter(|c| *c <= widest) {
+                for (len, accumulate, across) in [(1, false, false), (7, true, false), (20, false, true)] {
+                    let (width, column) = (columns.next_multiple_of(LANES), 3);
+                    // Two floats before the first factor; rows side by side, or one below the other.
+                    let (skip, row, left_step) = if across { (2 * ROWS, 1, ROWS) } else { (2, len + 2, 1) };
+                    let left: Vec<f32> = (0..(rows.max(ROWS)) * (len + 2)).map(value).collect();
                     let right: Vec<f32> = (0..len * width).map(|i| value(i + 13)).collect();
-                    let bias: Vec<f32> = (0..columns).map(|i| value(i + 29)).collect();
-                    let start: Vec<f32> = (0..rows * columns).map(|i| value(i + 3)).collect();
+                    let bias: Vec<f32> = (0..column + columns).map(|i| value(i + 29)).collect();
+                    let start: Vec<f32> = (0..rows * (column + columns)).map(|i| value(i + 3)).collect();
                     let mut out = start.clone();
                     let mut pointers = [std::ptr::null(); ROWS];
                     let mut targets = [std::ptr::null_mut(); ROWS];
                     for r in 0..rows {
-                        pointers[r] = left[r * len..].as_ptr();
-                        targets[r] = out[r * columns..].as_mut_ptr();
+                        pointers[r] = left[r * row..].as_ptr();
+                        targets[r] = out[r * (column + columns)..].as_mut_ptr();
                     }
-                    let runs = [Run { len, right: right.as_ptr(), step: width }];
+                    let runs = [Run { len, skip, left_step, right: right.as_ptr(), step: width }];
                     let finish = Finish { alpha: 0.5, bias: bias.as_ptr(), accumulate };
                     // SAFETY: the buffers above have the promised sizes, and the level is one that the machine has.
-                    unsafe { tile_at(level, rows, columns, &runs, &pointers, &targets, finish) };
+                    unsafe { tile_at(level, rows, column, columns, &runs, &pointers, &targets, finish) };
                     for r in 0..rows {
+                        let at = r * (column + columns);
+                        assert_eq!(out[at..at + column], start[at..at + column]);
                         for c in 0..columns {
-                            let sum: f32 = (0..len).map(|k| left[r * len + k] * right[k * width + c]).sum();
-                            let old = if accumulate { start[r * columns + c] } else { 0.0 };
-                            let want = 0.5 * sum + bias[c] + old;
-                            assert!((out[r * columns + c] - want).abs() < 1e-4, "{rows} {columns} {len} at {r},{c}");
+                            let left = |k: usize| left[r * row + skip + k * left_step];
+                            let sum: f32 = (0..len).map(|k| left(k) * right[k * width + c]).sum();
+                            let old = if accumulate { start[at + column + c] } else { 0.0 };
+                            let want = 0.5 * sum + bias[column + c] + old;
+                            let got = out[at + column + c];
+                            assert!((got - want).abs() < 1e-4, "{rows} {columns} {len} at {r},{c}");
                         }
                     }
                 }

@@ -170,7 +170,7 @@ impl CustomOp3 for LoraLinear {
 
 /// `out (m, n) = left₀ · right₀ + left₁ · right₁ + bias` in one pass over the output.
 fn sum_of_two(out: &mut [f32], m: usize, n: usize, parts: [(&[f32], usize, Right<'_>); 2], bias: Option<&[f32]>) {
-    let stretches = parts.map(|(_, len, right)| Stretch { len, right });
+    let stretches = parts.map(|(_, len, right)| Stretch { len, step: 1, right });
     let product = Product { m, n, stretches: &stretches, alpha: 1.0, bias, accumulate: false };
     let place = Output::new(out);
     // SAFETY: each row has `len` floats in both left sides and its own n floats of the output.
