@@ -252,12 +252,12 @@ impl Product<'_> {
             unsafe { self.block(0..self.m, 0..panels, &row) };
             return;
         }
-        let per_task = match self.made() {
-            Some(_) => tiles.div_ceil(tiles.div_ceil(MADE_TILES)),
-            None => tiles.div_ceil(8).clamp(1, TILES),
-        };
+        // Rows that share a panel; where panels need not be made, as many shares as two, four or eight threads finish together.
+        let (most, shares) = if self.made().is_some() { (MADE_TILES, 1) } else { (TILES, 8) };
+        let row_tasks = tiles.div_ceil(most).next_multiple_of(shares).min(tiles);
+        let per_task = tiles.div_ceil(row_tasks);
         let row_tasks = tiles.div_ceil(per_task);
-        let column_tasks = if row_tasks >= 6 { 1 } else { panels.min(8usize.div_ceil(row_tasks)) };
+        let column_tasks = if row_tasks >= 8 { 1 } else { panels.min(8usize.div_ceil(row_tasks)) };
         let panels_each = panels.div_ceil(column_tasks);
         (0..row_tasks * column_tasks).into_par_iter().for_each(|task| {
             let (rows, columns) = (task / column_tasks, task % column_tasks);
