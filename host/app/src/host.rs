@@ -118,8 +118,11 @@ impl RunEngine {
 pub(crate) fn keep_durations(engine: &Engine, file: &Path) {
     let keep = || -> anyhow::Result<()> {
         let part = file.with_extension(format!("json.{}", std::process::id()));
-        std::fs::write(&part, serde_json::to_vec(&engine.history())?)?;
-        Ok(std::fs::rename(&part, file)?)
+        let written = std::fs::write(&part, serde_json::to_vec(&engine.history())?);
+        Ok(written.and_then(|()| std::fs::rename(&part, file)).inspect_err(|_| {
+            // Half of it is of no use.
+            let _ = std::fs::remove_file(&part);
+        })?)
     };
     if let Err(error) = keep() {
         tracing::info!("{}: {error:#}", file.display());

@@ -69,6 +69,8 @@ fn start_logging(cli: &cli::Cli) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        // A log that cannot be written, on a full disk for one, must not stop what it tells of.
+        .log_internal_errors(false)
         .with_target(verbose > 1);
     match served {
         Some(args) if args.log_format == cli::LogFormat::Json => log.json().init(),

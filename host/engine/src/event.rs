@@ -99,6 +99,8 @@ pub struct NodeError {
     pub traceback: Vec<String>,
     /// The inputs as short JSON, a list each.
     pub inputs: Map<String, Value>,
+    /// Was there [no room](crate::no_room) to write something?
+    pub no_room: bool,
 }
 
 /// One thing that happened. Times are in seconds.

@@ -305,9 +305,9 @@ impl Job<'_> {
             board.slots[index].state = NodeState::Cancelled;
             return;
         }
-        let message = format!("{}: {error:#}", live.reference);
         let (inputs, _) = board.inputs(index, &self.options);
         let detail = describe(error, &inputs);
+        let message = format!("{}: {}", live.reference, detail.message);
         self.tell(index, Told::Over(Over::Failed { message: message.clone(), error: detail }));
         for blocked in board.give_up(index, NodeState::Failed(message)) {
             self.tell(blocked, Told::Over(Over::Blocked { by: index }));
@@ -348,11 +348,14 @@ fn describe(error: &anyhow::Error, inputs: &Values) -> NodeError {
         Value::List(items) => items.iter().map(short).collect(),
         one => Json::Array(vec![short(one)]),
     };
+    let no_room = crate::no_room(error);
+    let advice = no_room.map_or_else(String::new, |words| format!(": {words}; make room and start it again"));
     NodeError {
-        message: format!("{error:#}"),
+        message: format!("{error:#}{advice}"),
         kind: raised.map_or("RuntimeError", |r| &r.kind).to_owned(),
         traceback: error.chain().map(ToString::to_string).collect(),
         inputs: inputs.iter().map(|(name, value)| (name.clone(), listed(value))).collect(),
+        no_room: no_room.is_some(),
     }
 }
 

@@ -3,15 +3,19 @@
 use crate::Host;
 use anyhow::Context as _;
 use data::Digest;
-use engine::{Context, Outputs};
+use engine::{Context, Level, Outputs};
 use std::path::{Path, PathBuf};
 
 /// Writes a file below the output folder and keeps a copy in the store. Gives its path and SHA-256.
+/// Without the copy the file cannot be brought back, which is told; it is saved all the same.
 pub(crate) fn save(ctx: &Context, name: &str, bytes: &[u8]) -> anyhow::Result<(PathBuf, Digest)> {
     let host = ctx.services::<Host>();
     let path = host.out_path(name)?;
-    let digest = host.store.put_blob(bytes)?;
     write(&path, bytes)?;
+    let digest = host.store.put_blob(bytes).unwrap_or_else(|error| {
+        ctx.log(Level::Warn, &format!("{}: no copy could be kept: {error}", path.display()));
+        Digest::of(bytes)
+    });
     Ok((path, digest))
 }
 
@@ -37,11 +41,15 @@ pub(crate) fn restore(ctx: &Context, outputs: &Outputs) -> anyhow::Result<bool> 
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // Renamed into place.
+    renamed_into_place(path, folder, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn renamed_into_place(path: &Path, folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, bytes)?;
+    // Not through the temporary file itself, whose errors would name it.
+    std::io::Write::write_all(file.as_file_mut(), bytes)?;
     set_readable(&file)?;
-    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.persist(path)?;
     Ok(())
 }
 

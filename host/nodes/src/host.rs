@@ -112,7 +112,10 @@ impl Host {
             return Ok(digest);
         }
         let digest = Digest::of_file(path).with_context(wrong)?;
-        self.store.put_record("digests", &key, digest.as_str().as_bytes())?;
+        // Only to be faster the next time.
+        if let Err(error) = self.store.put_record("digests", &key, digest.as_str().as_bytes()) {
+            tracing::info!("a digest is not remembered: {error}");
+        }
         Ok(digest)
     }
 

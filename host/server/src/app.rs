@@ -6,9 +6,11 @@ use crate::jobs::Jobs;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::object_info::ObjectInfo;
+use crate::room::Room;
 use crate::run::{Runner, Running, messages};
 use crate::security::Guard;
 use crate::ws::{Frame, Hub};
+use engine::Level;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -23,6 +25,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) logs: Logs,
     pub(crate) guard: Guard,
+    pub(crate) room: Room,
     pub(crate) object_info: ObjectInfo,
     /// How many KiB of request bodies may be in memory at once.
     pub(crate) bodies: Arc<Semaphore>,
@@ -42,6 +45,7 @@ impl App {
         }
         Ok(Self {
             guard: Guard::new(&config),
+            room: Room::new(&[&config.output_dir, &config.temp_dir, &config.user_dir]),
             config,
             host,
             jobs,
@@ -59,6 +63,31 @@ impl App {
     pub(crate) fn tell_status(&self) {
         let text = messages::status(self.jobs.remaining(), None);
         self.hub.broadcast(&Frame::Text(text.into()));
+    }
+
+    /// Something could not be written. The jobs that wait are not spent on a full disk.
+    pub(crate) fn ran_out_of_room(&self, why: &str) {
+        if self.room.ran_out(why) {
+            self.logs.say(Level::Error, None, &format!("{why}: jobs wait until there is room"));
+        }
+    }
+
+    /// Can the next job write? Looks only where one could not.
+    pub(crate) fn has_room(&self) -> bool {
+        if self.room.short().is_none() && !self.jobs.is_short() {
+            return true;
+        }
+        match self.room.look().and_then(|()| self.jobs.keep_room()) {
+            Ok(()) => {
+                self.room.came_back();
+                self.logs.say(Level::Info, None, "there is room again: jobs go on");
+                true
+            }
+            Err(error) => {
+                self.ran_out_of_room(&format!("{error:#}"));
+                false
+            }
+        }
     }
 
     /// What clients may expect of this server.

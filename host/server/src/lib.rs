@@ -18,6 +18,7 @@ mod outputs;
 mod paths;
 mod pictures;
 mod prompt;
+mod room;
 mod routes;
 mod run;
 mod security;

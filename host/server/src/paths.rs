@@ -11,6 +11,8 @@ pub(crate) enum Refused {
     /// It leads out of the folder.
     Outside,
     Absent,
+    /// The disk has no room for a folder.
+    NoRoom,
 }
 
 impl From<Refused> for Response {
@@ -19,6 +21,7 @@ impl From<Refused> for Response {
             Refused::BadName => Self::empty(400),
             Refused::Outside => Self::empty(403),
             Refused::Absent => Self::empty(404),
+            Refused::NoRoom => Self::text(507, "the folder cannot be made: the disk is full"),
         }
     }
 }
@@ -44,7 +47,8 @@ pub(crate) fn writable(root: &Path, below: &str) -> Result<PathBuf, Refused> {
     if !there.starts_with(&root) && !root.starts_with(&there) {
         return Err(Refused::Outside);
     }
-    std::fs::create_dir_all(parent).map_err(|_| Refused::BadName)?;
+    std::fs::create_dir_all(parent)
+        .map_err(|e| if engine::no_room(&e.into()).is_some() { Refused::NoRoom } else { Refused::BadName })?;
     let parent = parent.canonicalize().map_err(|_| Refused::Absent)?;
     let file = parent.join(name);
     let link = file.symlink_metadata().is_ok_and(|m| m.file_type().is_symlink());

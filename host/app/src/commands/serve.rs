@@ -9,6 +9,7 @@ use crate::serve_host::{Folders, ServeHost};
 use crate::{extra_models, front_end};
 use anyhow::Context as _;
 use engine::{CachePolicy, MemoryProbe, Outputs, RamPolicy};
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -175,7 +176,6 @@ fn say_addresses(addresses: &[SocketAddr], token: Option<&str>, secure: bool) {
     if let Some(token) = token {
         println!("token: {token}");
     }
-    use std::io::Write as _;
     let _ = std::io::stdout().flush();
 }
 
@@ -185,7 +185,8 @@ async fn stop() {
         // Without signals the server runs until it is killed, which loses nothing.
         std::future::pending::<()>().await;
     }
-    eprintln!("stopping; once more ends at once");
+    // Where nobody can read it, stopping goes on.
+    let _ = writeln!(std::io::stderr(), "stopping; once more ends at once");
     tokio::spawn(async {
         if crate::interrupt::wait().await.is_ok() {
             std::process::exit(i32::from(Exit::Aborted.code()));

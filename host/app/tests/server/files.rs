@@ -5,7 +5,7 @@ use serde_json::json;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\xcf\xc0\xf0\x1f\0\x05\0\x01\xff\x89\x99=\x1d\0\0\0\0IEND\xaeB`\x82";
 
-fn upload(server: &Server, name: &str, bytes: &[u8], fields: &[(&str, &str)]) -> Answer {
+pub(crate) fn upload(server: &Server, name: &str, bytes: &[u8], fields: &[(&str, &str)]) -> Answer {
     let mut body =
         format!("--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"{name}\"\r\n\r\n").into_bytes();
     body.extend_from_slice(bytes);

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod boot;
+#[cfg(target_os = "linux")]
+mod disk_full;
 mod durable;
 mod files;
 mod limits;

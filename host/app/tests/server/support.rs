@@ -34,7 +34,18 @@ impl Server {
     }
 
     pub(crate) fn start_in(base: &Path, args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_anagama"))
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_anagama")), base, args)
+    }
+
+    /// Under a program that runs what follows its own arguments, and becomes it.
+    pub(crate) fn start_under(base: &Path, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(env!("CARGO_BIN_EXE_anagama"));
+        Self::spawn(command, base, &[])
+    }
+
+    fn spawn(mut command: Command, base: &Path, args: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--port", "0", "--base-directory"])
             .arg(base)
             .arg("--store")

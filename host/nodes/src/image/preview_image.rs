@@ -1,11 +1,10 @@
 use super::save_image::with_workflow;
-use crate::Host;
 use crate::types::ImageBatch;
+use crate::{Host, files};
 use data::{Codec, Digest};
 use engine::{Context, Outputs, TypedNode, WithUi};
 use serde_json::json;
 use spec::Inputs;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Shows pictures to whoever watches the run, without saving them.
@@ -42,15 +41,10 @@ impl TypedNode for PreviewImage {
             // Named by what it shows, so that the same picture is one file.
             let digest = Digest::of(&png);
             let name = format!("ComfyUI_temp_{}_{:05}_.png", &digest.as_str()[..12], number + 1);
-            write(&temp.join(&name), &png)?;
+            files::write(&temp.join(&name), &png)?;
             shown.push(json!({ "filename": name, "subfolder": "", "type": "temp" }));
         }
         let ui = WithUi::new(());
         Ok(if shown.is_empty() { ui } else { ui.show("images", shown) })
     }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    Ok(std::fs::write(path, bytes)?)
 }

@@ -1,5 +1,6 @@
 //! A response as handlers make it.
 
+use crate::room::no_room;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -74,9 +75,12 @@ impl Response {
         Self { status, ..Self::json(&json!({ "error": message.into() })) }
     }
 
-    /// The server's own fault; the details go to the log.
+    /// The server's own fault; the details go to the log. A full disk is said: only the user can make room.
     pub(crate) fn fault(error: &anyhow::Error) -> Self {
         tracing::error!("{error:#}");
+        if let Some(words) = no_room(error) {
+            return Self::text(507, format!("{error:#}: {words}"));
+        }
         Self::text(500, "500 Internal Server Error\n\nServer got itself in trouble")
     }
 

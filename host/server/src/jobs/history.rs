@@ -40,15 +40,16 @@ impl Jobs {
     }
 
     pub(crate) fn delete_history(&self, ids: &[String]) -> anyhow::Result<()> {
-        let connection = self.lock();
-        for id in ids {
-            connection.execute("DELETE FROM job WHERE state >= 2 AND id = ?1", [id])?;
-        }
-        Ok(())
+        self.record(|connection| {
+            for id in ids {
+                connection.execute("DELETE FROM job WHERE state >= 2 AND id = ?1", [id])?;
+            }
+            Ok(())
+        })
     }
 
     pub(crate) fn clear_history(&self) -> anyhow::Result<()> {
-        self.lock().execute("DELETE FROM job WHERE state >= 2", [])?;
+        self.record(|c| Ok(c.execute("DELETE FROM job WHERE state >= 2", [])?))?;
         Ok(())
     }
 }

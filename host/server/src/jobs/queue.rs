@@ -2,6 +2,7 @@
 
 use super::{Jobs, Outcome, State, Ticket, now, number_json};
 use crate::outputs;
+use anyhow::Context as _;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
@@ -48,7 +49,7 @@ impl Jobs {
         connection.pragma_update(None, "synchronous", "FULL")?;
         let accepted = insert(&mut connection, new, &prompt);
         connection.pragma_update(None, "synchronous", "NORMAL")?;
-        accepted.map(Accepted::Number)
+        accepted.map(Accepted::Number).with_context(|| self.unwritable())
     }
 
     /// The next job, which from now on runs.
@@ -57,7 +58,9 @@ impl Jobs {
         let sql = "UPDATE job SET state = 1, started = ?1, attempts = attempts + 1
             WHERE seq = (SELECT seq FROM job WHERE state = 0 ORDER BY number, seq LIMIT 1)
             RETURNING id, client, prompt, extra, targets, attempts";
-        let ticket = connection.prepare_cached(sql)?.query_row([now()], |row| {
+        let mut query = connection.prepare_cached(sql)?;
+        let mut rows = query.query([now()])?;
+        let read = |row: &Row<'_>| -> rusqlite::Result<Ticket> {
             Ok(Ticket {
                 id: row.get(0)?,
                 client: row.get(1)?,
@@ -66,40 +69,16 @@ impl Jobs {
                 targets: serde_json::from_value(parsed(row, 4)?).unwrap_or_default(),
                 attempts: row.get(5)?,
             })
-        });
-        Ok(ticket.optional()?)
+        };
+        let ticket = rows.next()?.map(read).transpose()?;
+        // The change is written behind the last row; only asking for one more says whether that worked.
+        rows.next().with_context(|| self.unwritable())?;
+        Ok(ticket)
     }
 
     /// Records what became of a running job, and forgets the oldest beyond the policy.
     pub(crate) fn finish(&self, id: &str, outcome: &Outcome) -> anyhow::Result<()> {
-        let facts = outputs::facts(&outcome.outputs);
-        let completed = outcome.state == State::Completed;
-        let status = json!({
-            "status_str": if completed { "success" } else { "error" }, "completed": completed, "messages": outcome.messages,
-        });
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        transaction.execute(
-            "UPDATE job SET state = ?2, ended = ?3, outputs = ?4, meta = ?5, status = ?6, error = ?7, outputs_count = ?8,
-                previews = ?9, preview = ?10 WHERE id = ?1",
-            params![
-                id,
-                outcome.state as i64,
-                now(),
-                Value::Object(outcome.outputs.clone()).to_string(),
-                Value::Object(outcome.meta.clone()).to_string(),
-                status.to_string(),
-                outcome.error.as_ref().map(Value::to_string),
-                facts.count,
-                facts.previewable,
-                facts.preview.map(|p| p.to_string()),
-            ],
-        )?;
-        transaction.execute(
-            "DELETE FROM job WHERE state >= 2 AND seq <= (SELECT max(seq) FROM job) - ?1",
-            [self.policy.keep],
-        )?;
-        Ok(transaction.commit()?)
+        self.record(|connection| finish(connection, id, outcome, self.policy.keep))
     }
 
     /// How many jobs wait or run.
@@ -132,16 +111,17 @@ impl Jobs {
 
     /// Deletes waiting jobs; gives how many there were.
     pub(crate) fn delete_pending(&self, ids: &[String]) -> anyhow::Result<usize> {
-        let connection = self.lock();
-        let mut deleted = 0;
-        for id in ids {
-            deleted += connection.execute("DELETE FROM job WHERE state = 0 AND id = ?1", [id])?;
-        }
-        Ok(deleted)
+        self.record(|connection| {
+            let mut deleted = 0;
+            for id in ids {
+                deleted += connection.execute("DELETE FROM job WHERE state = 0 AND id = ?1", [id])?;
+            }
+            Ok(deleted)
+        })
     }
 
     pub(crate) fn clear_pending(&self) -> anyhow::Result<usize> {
-        Ok(self.lock().execute("DELETE FROM job WHERE state = 0", [])?)
+        self.record(|c| Ok(c.execute("DELETE FROM job WHERE state = 0", [])?))
     }
 }
 
@@ -175,6 +155,33 @@ fn insert(connection: &mut Connection, new: &New, prompt: &str) -> anyhow::Resul
     )?;
     transaction.commit()?;
     Ok(number)
+}
+
+fn finish(connection: &mut Connection, id: &str, outcome: &Outcome, keep: u32) -> anyhow::Result<()> {
+    let facts = outputs::facts(&outcome.outputs);
+    let completed = outcome.state == State::Completed;
+    let status = json!({
+        "status_str": if completed { "success" } else { "error" }, "completed": completed, "messages": outcome.messages,
+    });
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "UPDATE job SET state = ?2, ended = ?3, outputs = ?4, meta = ?5, status = ?6, error = ?7, outputs_count = ?8,
+            previews = ?9, preview = ?10 WHERE id = ?1",
+        params![
+            id,
+            outcome.state as i64,
+            now(),
+            Value::Object(outcome.outputs.clone()).to_string(),
+            Value::Object(outcome.meta.clone()).to_string(),
+            status.to_string(),
+            outcome.error.as_ref().map(Value::to_string),
+            facts.count,
+            facts.previewable,
+            facts.preview.map(|p| p.to_string()),
+        ],
+    )?;
+    transaction.execute("DELETE FROM job WHERE state >= 2 AND seq <= (SELECT max(seq) FROM job) - ?1", [keep])?;
+    Ok(transaction.commit()?)
 }
 
 /// `[number, id, prompt, extra_data, outputs]`, put together from text that already is JSON.

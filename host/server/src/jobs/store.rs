@@ -1,11 +1,12 @@
 //! The table of jobs and its file.
 
 use super::{Outcome, State};
+use crate::room::{Reserve, no_room};
 use anyhow::Context as _;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How much is kept, and what happens after a crash.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,10 @@ impl Default for Policy {
 pub(crate) struct Jobs {
     connection: Mutex<Connection>,
     pub(super) policy: Policy,
+    /// What errors name.
+    path: PathBuf,
+    /// None in memory.
+    reserve: Option<Reserve>,
 }
 
 /// Raised when the table changes; an older program refuses a newer file.
@@ -67,9 +72,19 @@ impl Jobs {
     /// # Errors
     /// It cannot be read or written, or a newer program made it.
     pub(crate) fn open(path: &Path, policy: Policy) -> anyhow::Result<Self> {
-        let at = || format!("jobs {}", path.display());
-        let connection = Connection::open(path).with_context(at)?;
-        Self::prepare(connection, policy).with_context(at)
+        let reserve = Reserve::new(path.with_extension("reserve"));
+        let open = || -> anyhow::Result<Self> { Self::prepare(Connection::open(path)?, policy) };
+        let opened = open().or_else(|error| {
+            // A server starts on a full disk too, to show what there is.
+            if no_room(&error).is_some() && reserve.spend() { open() } else { Err(error) }
+        });
+        let mut jobs = opened.with_context(|| format!("jobs {}", path.display()))?;
+        if let Err(error) = reserve.fill() {
+            tracing::warn!("no room is kept for records of jobs: {error:#}");
+        }
+        jobs.path = path.to_owned();
+        jobs.reserve = Some(reserve);
+        Ok(jobs)
     }
 
     #[cfg(test)]
@@ -89,11 +104,38 @@ impl Jobs {
         if version == 0 {
             connection.execute_batch(&format!("BEGIN; {TABLES} COMMIT;"))?;
         }
-        Ok(Self { connection: Mutex::new(connection), policy })
+        Ok(Self { connection: Mutex::new(connection), policy, path: PathBuf::new(), reserve: None })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock()
+    }
+
+    /// Writes what must be written: on a full disk into the room that was kept for it.
+    pub(super) fn record<T>(&self, write: impl Fn(&mut Connection) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let mut connection = self.lock();
+        let written = write(&mut connection).or_else(|error| {
+            let spent = no_room(&error).is_some() && self.reserve.as_ref().is_some_and(Reserve::spend);
+            if spent { write(&mut connection) } else { Err(error) }
+        });
+        written.with_context(|| self.unwritable())
+    }
+
+    pub(super) fn unwritable(&self) -> String {
+        format!("{} cannot be written", self.path.display())
+    }
+
+    /// Is the room used up that was kept for records?
+    pub(crate) fn is_short(&self) -> bool {
+        self.reserve.as_ref().is_some_and(Reserve::is_spent)
+    }
+
+    /// Keeps room for records again.
+    ///
+    /// # Errors
+    /// There still is none.
+    pub(crate) fn keep_room(&self) -> anyhow::Result<()> {
+        self.reserve.as_ref().map_or(Ok(()), Reserve::fill)
     }
 
     /// What this process remembers under a name.
@@ -103,7 +145,7 @@ impl Jobs {
     }
 
     pub(crate) fn set(&self, name: &str, value: &str) -> anyhow::Result<()> {
-        self.lock().execute("INSERT OR REPLACE INTO setting VALUES (?1, ?2)", [name, value])?;
+        self.record(|c| Ok(c.execute("INSERT OR REPLACE INTO setting VALUES (?1, ?2)", [name, value])?))?;
         Ok(())
     }
 
@@ -145,7 +187,7 @@ impl Jobs {
     /// The job waits again, as if it had not been started.
     pub(crate) fn put_back(&self, id: &str) -> anyhow::Result<()> {
         let sql = "UPDATE job SET state = ?2, started = NULL WHERE id = ?1 AND state = ?3";
-        self.lock().execute(sql, params![id, State::Pending as i64, State::Running as i64])?;
+        self.record(|c| Ok(c.execute(sql, params![id, State::Pending as i64, State::Running as i64])?))?;
         Ok(())
     }
 
@@ -157,7 +199,7 @@ impl Jobs {
 
     /// The same for a job that did nothing wrong: the attempt does not count.
     pub(crate) fn postpone(&self, id: &str) -> anyhow::Result<()> {
-        self.lock().execute("UPDATE job SET attempts = max(attempts - 1, 0) WHERE id = ?1", [id])?;
+        self.record(|c| Ok(c.execute("UPDATE job SET attempts = max(attempts - 1, 0) WHERE id = ?1", [id])?))?;
         self.put_back(id)
     }
 }

@@ -26,6 +26,7 @@ fn state(call: &Call) -> Reply {
     Ok(Response::json(&json!({
         "version": app.config.version,
         "paused": app.runner.is_paused(),
+        "no_room": app.room.short(),
         "remaining": app.jobs.remaining(),
         "running": app.running.describe(),
         "clients": app.hub.count(),

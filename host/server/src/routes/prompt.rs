@@ -5,6 +5,7 @@ use crate::http::{Reply, Response};
 use crate::ids::{is_uuid, new_uuid};
 use crate::jobs::{Accepted, New, now, number_json};
 use crate::prompt;
+use crate::room::no_room;
 use serde_json::{Map, Value, json};
 
 pub(super) const ROUTES: &[Route] =
@@ -56,7 +57,7 @@ fn post(call: &Call) -> Reply {
         extra: Value::Object(extra),
         targets: checked.outputs,
     };
-    let number = match call.app.jobs.accept(&new)? {
+    let number = match call.app.jobs.accept(&new).map_err(|e| unaccepted(&e))? {
         Accepted::Number(number) | Accepted::Again(number) => number,
         Accepted::Taken => return Err(refusal("invalid_prompt_id", "another job of this id waits or runs")),
     };
@@ -65,10 +66,18 @@ fn post(call: &Call) -> Reply {
     Ok(Response::json(&json!({ "prompt_id": id, "number": number_json(number), "node_errors": checked.node_errors })))
 }
 
+/// What is not on the disk is not promised.
+fn unaccepted(error: &anyhow::Error) -> Response {
+    let Some(words) = no_room(error) else { return Response::fault(error) };
+    tracing::error!("a prompt is refused: {error:#}");
+    refusal("no_room", &format!("{error:#}: {words}; make room and send the prompt again")).status(507)
+}
+
 fn refusal(kind: &str, details: &str) -> Response {
     let message = match kind {
         "no_prompt" => "No prompt provided",
         "invalid_prompt_id" => "Prompt ID is not valid",
+        "no_room" => "The disk is full",
         _ => "Prompt is not valid",
     };
     let error = json!({ "type": kind, "message": message, "details": details, "extra_info": {} });

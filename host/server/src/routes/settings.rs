@@ -38,7 +38,7 @@ fn change(app: &App, change: impl FnOnce(&mut Map<String, Value>)) -> Reply {
     change(&mut settings);
     let text = serde_json::to_vec_pretty(&settings).context("settings")?;
     std::fs::create_dir_all(super::userdata::root(app)).context("the user's folder cannot be made")?;
-    paths::write(&file(app), &text).context("settings cannot be written")?;
+    paths::write(&file(app), &text).with_context(|| format!("{} cannot be written", file(app).display()))?;
     Ok(Response::ok())
 }
 

@@ -74,7 +74,10 @@ fn save(app: &App, place: &Place, name: &str, bytes: &[u8]) -> Reply {
     let name = paths::file_name(name).ok_or_else(|| Response::empty(400))?;
     let at = |name: &str| {
         let below = if place.subfolder.is_empty() { name.to_owned() } else { format!("{}/{name}", place.subfolder) };
-        paths::writable(root, &below).map_err(|_| Response::empty(400))
+        paths::writable(root, &below).map_err(|refused| match refused {
+            paths::Refused::NoRoom => refused.into(),
+            _ => Response::empty(400),
+        })
     };
     let (mut free, mut file) = (name.clone(), at(&name)?);
     if !place.overwrite {

@@ -52,7 +52,7 @@ fn post(call: &Call) -> Reply {
     if call.query("overwrite") == Some("false") && file.exists() {
         return Err(Response::text(409, "File already exists"));
     }
-    paths::write(&file, &call.request.body).context("the file cannot be written")?;
+    paths::write(&file, &call.request.body).with_context(|| format!("{} cannot be written", file.display()))?;
     answer(call, &root, &file)
 }
 

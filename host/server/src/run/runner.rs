@@ -5,6 +5,7 @@ use super::messages;
 use super::view::{Ending, STATES_INTERVAL, View};
 use crate::app::App;
 use crate::jobs::{Outcome, State, Ticket};
+use crate::room::no_room;
 use crate::ws::Frame;
 use parking_lot::{Condvar, Mutex};
 use serde_json::{Map, json};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// A job that has run for so long is not the one that ends the server soon after each start.
 const TRUSTED_AFTER: Duration = Duration::from_secs(600);
+/// How often a full or broken disk is tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Wakes, pauses and ends the thread.
 #[derive(Default)]
@@ -75,6 +78,10 @@ pub(crate) fn start(app: Arc<App>) -> std::io::Result<JoinHandle<()>> {
 
 fn work(app: &Arc<App>) {
     while !app.runner.is_ending() {
+        if !app.runner.is_paused() && !app.has_room() {
+            std::thread::sleep(LOOK_AGAIN);
+            continue;
+        }
         let ticket = if app.runner.is_paused() { Ok(None) } else { app.jobs.claim() };
         match ticket {
             Ok(Some(ticket)) => {
@@ -86,8 +93,11 @@ fn work(app: &Arc<App>) {
             Ok(None) => app.runner.wait(),
             Err(error) => {
                 // Full or broken disk: nothing is lost by waiting.
-                tracing::error!("the next job cannot be taken: {error:#}");
-                std::thread::sleep(Duration::from_secs(1));
+                match no_room(&error) {
+                    Some(words) => app.ran_out_of_room(&format!("{error:#}: {words}")),
+                    None => tracing::error!("the next job cannot be taken: {error:#}"),
+                }
+                std::thread::sleep(LOOK_AGAIN);
             }
         }
     }
@@ -128,19 +138,26 @@ fn give_up(app: &App, ticket: &Ticket) {
         error: Some(data.clone()),
     };
     let frame = Frame::Text(messages::message("execution_error", &data).into());
-    close(app, ticket, Ending { outcome: Some(outcome), to_client: Some(frame), to_all: None }, 0.0);
+    close(app, ticket, Ending { outcome: Some(outcome), to_client: Some(frame), ..Ending::default() }, 0.0);
 }
 
 /// Records how the job ended, then says so.
-fn close(app: &App, ticket: &Ticket, ending: Ending, seconds: f64) {
+fn close(app: &App, ticket: &Ticket, mut ending: Ending, seconds: f64) {
     let Some(outcome) = ending.outcome else { return };
+    if let Some(why) = &ending.no_room {
+        app.ran_out_of_room(why);
+    }
     // A full disk must not make a finished job run again within this process.
     while let Err(error) = app.jobs.finish(&ticket.id, &outcome) {
         tracing::error!(job = %ticket.id, "what became of it cannot be recorded: {error:#}");
+        // The sender need not wait for the disk.
+        if let Some(frame) = ending.to_client.take() {
+            app.hub.send(ticket.client.as_deref(), frame);
+        }
         if app.runner.is_ending() {
             break;
         }
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(LOOK_AGAIN);
     }
     app.running.end();
     app.metrics.finished(outcome.state, seconds);

@@ -29,6 +29,8 @@ pub(super) struct View {
     /// Ids of the nodes that ran to their end.
     ran: Vec<String>,
     error: Option<Value>,
+    /// The error, if it is that something could not be written for want of room.
+    no_room: Option<String>,
     current: Option<NodeRef>,
 }
 
@@ -46,6 +48,7 @@ impl View {
             meta: Map::new(),
             ran: Vec::new(),
             error: None,
+            no_room: None,
             current: None,
         }
     }
@@ -108,6 +111,9 @@ impl View {
             }
             Event::NodeFailed { node, error, .. } => {
                 self.state(&node, "error", 0.0, 1.0);
+                if error.no_room {
+                    self.no_room = Some(format!("{node}: {}", error.message));
+                }
                 // ComfyUI stops at the first error, so there is only one to tell.
                 if self.error.is_none() {
                     self.error = Some(self.error_json(&node, &error));
@@ -219,7 +225,7 @@ impl View {
     /// them finds it.
     pub(super) fn end(&mut self, report: Result<RunReport, anyhow::Error>) -> Ending {
         self.flush();
-        let mut ending = Ending::default();
+        let mut ending = Ending { no_room: self.no_room.take(), ..Ending::default() };
         let state = match report {
             Ok(report) if report.cancelled && self.error.is_none() => {
                 let node = self.current.take();
@@ -232,8 +238,11 @@ impl View {
                 State::Cancelled
             }
             Err(error) => {
+                let words = crate::room::no_room(&error);
+                let message = words.map_or_else(|| format!("{error:#}"), |words| format!("{error:#}: {words}"));
+                ending.no_room = words.map(|_| message.clone());
                 self.error = Some(json!({
-                    "node_id": null, "node_type": null, "executed": [], "exception_message": format!("{error:#}"),
+                    "node_id": null, "node_type": null, "executed": [], "exception_message": message,
                     "exception_type": "RuntimeError", "traceback": [], "current_inputs": {}, "current_outputs": [],
                 }));
                 State::Failed
@@ -274,6 +283,8 @@ impl View {
 #[derive(Default)]
 pub(super) struct Ending {
     pub(super) outcome: Option<Outcome>,
+    /// Why, if something could not be written for want of room.
+    pub(super) no_room: Option<String>,
     pub(super) to_client: Option<Frame>,
     pub(super) to_all: Option<Frame>,
 }
