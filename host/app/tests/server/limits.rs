@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 /// Memory of a process in kB.
-fn resident(pid: u32) -> u64 {
+pub(crate) fn resident(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
@@ -47,7 +47,8 @@ fn broken_uploads(server: &Server, count: usize) {
     let form = "--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"half.png\"\r\n\r\n";
     for number in 0..count {
         let path = ["/upload/image", "/upload/mask", "/userdata/half.json"][number % 3];
-        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary=B\r\n");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary=B\r\n");
         let framing = match number % 4 {
             0 => "transfer-encoding: chunked\r\n\r\n200000\r\n",
             1 => "transfer-encoding: chunked\r\n\r\n1\r\n-\r\n100000\r\n",

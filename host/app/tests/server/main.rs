@@ -6,6 +6,8 @@ mod boot;
 mod disk_full;
 mod durable;
 mod files;
+#[cfg(target_os = "linux")]
+mod fuzz;
 mod limits;
 mod queue;
 mod security;
