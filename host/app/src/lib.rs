@@ -13,6 +13,7 @@ mod extra_models;
 mod front_end;
 mod host;
 mod interrupt;
+mod machine;
 mod memory;
 mod reference;
 mod serve_host;

@@ -1,4 +1,4 @@
-//! Amounts of memory: how they are written, and how much there is.
+//! Amounts of memory as they are written, and the usual one.
 
 use anyhow::{Context, Result, ensure};
 
@@ -32,25 +32,9 @@ pub(crate) fn parse(text: &str) -> Result<usize> {
     Ok((number * *factor as f64) as usize)
 }
 
-/// Half of the machine's memory; no limit where that cannot be told.
+/// Half of the memory that this program could have; no limit where that cannot be told.
 pub(crate) fn usual() -> usize {
-    total().map_or(usize::MAX, |bytes| bytes / 2)
-}
-
-/// Bytes of memory that the machine has, as Linux says.
-pub(crate) fn total() -> Option<usize> {
-    line("MemTotal:")
-}
-
-/// Bytes of memory that programs could still get.
-pub(crate) fn available() -> Option<usize> {
-    line("MemAvailable:")
-}
-
-fn line(name: &str) -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
+    crate::machine::memory().map_or(usize::MAX, |memory| usize::try_from(memory.total / 2).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

@@ -94,13 +94,17 @@ impl server::Host for ServeHost {
     }
 
     fn devices(&self) -> Vec<server::Device> {
-        let (total, free) = (crate::memory::total().unwrap_or(0), crate::memory::available().unwrap_or(0));
+        let (total, free) = self.memory();
         let name = match self.device {
             Device::Cpu => "cpu",
             Device::Cuda => "cuda:0",
         };
         let kind = name.split(':').next().unwrap_or(name).to_owned();
-        vec![server::Device { name: name.to_owned(), kind, total: total as u64, free: free as u64 }]
+        vec![server::Device { name: name.to_owned(), kind, total, free }]
+    }
+
+    fn memory(&self) -> (u64, u64) {
+        crate::machine::memory().map_or((0, 0), |memory| (memory.total, memory.available))
     }
 
     fn model_folders(&self) -> Vec<(String, Vec<PathBuf>)> {

@@ -24,6 +24,9 @@ pub trait Host: Send + Sync {
     /// What computes.
     fn devices(&self) -> Vec<Device>;
 
+    /// The memory that this program can have and what of it is free, in bytes; zeros where it cannot be told.
+    fn memory(&self) -> (u64, u64);
+
     /// The kinds of models with their folders.
     fn model_folders(&self) -> Vec<(String, Vec<PathBuf>)>;
 

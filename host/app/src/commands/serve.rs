@@ -111,7 +111,8 @@ fn cache(args: &Serve) -> CachePolicy {
     }
     let Some(gigabytes) = args.cache_ram else { return CachePolicy::Classic };
     // ComfyUI's own headroom: a tenth of the memory, two to ten GB.
-    let usual = || (crate::memory::total().unwrap_or(0) as u64 / 10).clamp(2_000_000_000, 10_000_000_000);
+    let total = || crate::machine::memory().map_or(0, |memory| memory.total);
+    let usual = || (total() / 10).clamp(2_000_000_000, 10_000_000_000);
     let headroom = if gigabytes > 0.0 { (gigabytes * 1e9) as u64 } else { usual() };
     CachePolicy::Ram(RamPolicy { headroom, probe: Arc::new(MachineMemory) })
 }
@@ -120,7 +121,7 @@ struct MachineMemory;
 
 impl MemoryProbe for MachineMemory {
     fn available(&self) -> u64 {
-        crate::memory::available().map_or(u64::MAX, |bytes| bytes as u64)
+        crate::machine::memory().map_or(u64::MAX, |memory| memory.available)
     }
 
     fn size(&self, outputs: &Outputs) -> u64 {

@@ -119,3 +119,18 @@ fn seeds_keep_all_their_digits() {
     server.prompt(&json!({"prompt": prompt}));
     assert!(server.get("/queue").text().contains("18446744073709551615"));
 }
+
+#[test]
+fn results_leave_the_memory_when_it_runs_short() {
+    // So many GB can never be free; of so few there are always more.
+    for (headroom, expected) in [("1000000000", 0), ("0.000001", 3)] {
+        let server = Server::start(&["--cache-ram", headroom]);
+        let mut socket = server.ws("me");
+        for cached in [0, expected] {
+            server.prompt(&json!({"prompt": trivial(5), "client_id": "me"}));
+            let told = socket.until_end();
+            let nodes = &told.iter().find(|m| m["type"] == "execution_cached").unwrap()["data"]["nodes"];
+            assert_eq!(nodes.as_array().unwrap().len(), cached, "{headroom}: {nodes}");
+        }
+    }
+}

@@ -3,14 +3,13 @@
 use super::{Call, Route};
 use crate::app::COMFYUI_VERSION;
 use crate::http::{Reply, Response};
-use crate::system;
 use serde_json::{Value, json};
 
 pub(super) const ROUTES: &[Route] = &[Route::get("/system_stats", get)];
 
 fn get(call: &Call) -> Reply {
-    let (total, free) = system::memory();
     let app = &call.app;
+    let (total, free) = app.host.memory();
     let devices: Vec<Value> = app
         .host
         .devices()
