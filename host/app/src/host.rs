@@ -80,7 +80,8 @@ impl Host {
         std::fs::create_dir_all(&out).with_context(|| format!("output folder {} cannot be made", out.display()))?;
         let mut host =
             nodes::Host::new(self.models.clone(), out, folders.input, store.clone(), self.loader.clone(), workflow)
-                .sharing(self.shared.clone());
+                .sharing(self.shared.clone())
+                .with_clock(crate::clock::now);
         if folders.device == Device::Cuda {
             host = host.on_gpu()?;
         }

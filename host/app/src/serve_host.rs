@@ -72,6 +72,7 @@ impl server::Host for ServeHost {
             prompt.clone(),
         )
         .sharing(self.host.shared.clone())
+        .with_clock(crate::clock::now)
         .serving(self.folders.temp.clone(), extra);
         if self.device == Device::Cuda {
             host = host.on_gpu()?;

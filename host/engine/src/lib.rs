@@ -28,6 +28,7 @@ pub use cache::{CachePolicy, MemoryProbe, RamPolicy};
 pub use clock::History;
 pub use context::{CancelToken, Cancelled, Context};
 pub use event::{CacheLevel, Event, Level, NodeError, NodeRef, Origin, RunProgress};
+pub use graph::Moment;
 pub use node::{Node, Outputs, Raised, Refusal, ResultCache, RunsEveryTime};
 pub use outputs::{IntoOutputs, IntoValue, OrExpand, WithUi};
 pub use registry::{HostLists, Registry};

@@ -9,6 +9,7 @@
 mod catalog;
 mod config;
 mod constants;
+mod moment;
 mod plan;
 mod problem;
 mod suggest;
@@ -18,6 +19,7 @@ mod workflow;
 
 pub use catalog::{Catalog, Given, Judgement};
 pub use config::input_config;
+pub use moment::Moment;
 pub use plan::{Link, Plan, PlanNode};
 pub use problem::{Kind, Problem, Problems};
 pub use suggest::nearest;

@@ -3,8 +3,24 @@
 use crate::Host;
 use anyhow::Context as _;
 use data::Digest;
-use engine::{Context, Level, Outputs};
+use engine::{Context, Level, Moment, Outputs};
 use std::path::{Path, PathBuf};
+
+/// The beginning of a file's name, with what ComfyUI fills in: the size of the picture, if it is one, and the time.
+pub(crate) fn filled_in(prefix: &str, (width, height): (u32, u32), now: Moment) -> String {
+    let two = |number: u32| format!("{number:02}");
+    let rows = [
+        ("%width%", width.to_string()),
+        ("%height%", height.to_string()),
+        ("%year%", now.year.to_string()),
+        ("%month%", two(now.month)),
+        ("%day%", two(now.day)),
+        ("%hour%", two(now.hour)),
+        ("%minute%", two(now.minute)),
+        ("%second%", two(now.second)),
+    ];
+    rows.iter().fold(prefix.to_owned(), |name, (word, value)| name.replace(word, value))
+}
 
 /// Writes a file below the output folder and keeps a copy in the store. Gives its path and SHA-256.
 /// Without the copy the file cannot be brought back, which is told; it is saved all the same.
@@ -63,4 +79,16 @@ fn set_readable(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn set_readable(_: &tempfile::NamedTempFile) -> std::io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_and_time_are_filled_in() {
+        let now = Moment { year: 2031, month: 4, day: 7, hour: 5, minute: 9, second: 26 };
+        let name = filled_in("%year%-%month%-%day%/%hour%%minute%%second%_%width%x%height%_%seed%", (64, 32), now);
+        assert_eq!(name, "2031-04-07/050926_64x32_%seed%");
+    }
 }

@@ -26,6 +26,8 @@ pub struct Host {
     pub extra_pnginfo: serde_json::Map<String, serde_json::Value>,
     /// Where pictures lie that are shown but not saved; none: they are only shown.
     pub temp_dir: Option<PathBuf>,
+    /// The user's clock, for the names of files.
+    pub now: fn() -> engine::Moment,
 }
 
 /// Smaller files are hashed every time, in bytes.
@@ -52,6 +54,7 @@ impl Host {
             workflow,
             extra_pnginfo: serde_json::Map::new(),
             temp_dir: None,
+            now: engine::Moment::utc_now,
         }
     }
 
@@ -65,6 +68,12 @@ impl Host {
     #[must_use]
     pub fn serving(self, temp_dir: PathBuf, extra_pnginfo: serde_json::Map<String, serde_json::Value>) -> Self {
         Self { temp_dir: Some(temp_dir), extra_pnginfo, ..self }
+    }
+
+    /// The same host with the user's clock instead of Greenwich's.
+    #[must_use]
+    pub fn with_clock(self, now: fn() -> engine::Moment) -> Self {
+        Self { now, ..self }
     }
 
     /// The embeddings that prompts may call up, as the folders hold them now.

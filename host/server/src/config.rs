@@ -31,6 +31,8 @@ pub struct Config {
     pub policy: Policy,
     /// Longest side of previews, in pixels; none: no previews.
     pub preview_size: Option<u32>,
+    /// The user's clock.
+    pub now: fn() -> graph::Moment,
     /// As `/system_stats` shows them.
     pub arguments: Vec<String>,
     /// Of this program.
@@ -56,6 +58,7 @@ impl Config {
             rate: 200.0,
             policy: Policy::default(),
             preview_size: Some(512),
+            now: graph::Moment::utc_now,
             arguments: Vec::new(),
             version: "0.1.0".to_owned(),
         }

@@ -1,7 +1,7 @@
 //! From what a client sent to what can be queued.
 
 use crate::app::App;
-use crate::input_files;
+use crate::{ids, input_files};
 use graph::{Options, ParseError, Workflow, ui};
 use serde_json::{Value, json};
 
@@ -22,7 +22,9 @@ pub(crate) struct Checked {
 pub(crate) fn check(app: &App, prompt: Value, targets: Option<Vec<String>>) -> Result<Checked, Value> {
     let registry = app.host.registry();
     let prompt = if ui::is_ui(&prompt) {
-        ui::to_api(&prompt, &ui::FromCatalog(registry)).map_err(|e| e.to_json())?
+        // Choices in prompts are made anew each time, as the editor does.
+        let sending = ui::Sending { now: (app.config.now)(), seed: u64::from_le_bytes(ids::random()) };
+        ui::to_api(&prompt, &ui::FromCatalog(registry), &sending).map_err(|e| e.to_json())?
     } else {
         prompt
     };

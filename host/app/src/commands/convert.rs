@@ -2,6 +2,7 @@
 
 use super::read_json;
 use crate::cli::Convert;
+use crate::clock::sending;
 use crate::exit::{Exit, Fail, invalid};
 use crate::host::Host;
 use anyhow::{Context, anyhow};
@@ -17,11 +18,11 @@ pub(crate) fn convert(args: &Convert, config: Option<&Path>) -> Result<Exit, Fai
             Some(info) => {
                 let (name, info) = read_json(Some(info))?;
                 let info = ObjectInfo::new(info).map_err(|e| invalid(anyhow!("{name}: {e}")))?;
-                to_api(&workflow, &info)
+                to_api(&workflow, &info, &sending())
             }
             None => {
                 let host = Host::open(config, file, false)?;
-                to_api(&workflow, &FromCatalog(&host.registry))
+                to_api(&workflow, &FromCatalog(&host.registry), &sending())
             }
         }
         .context(name)

@@ -55,7 +55,7 @@ impl Source {
     fn read(&self, nodes: &dyn graph::Catalog) -> Result<Workflow, Fail> {
         let (name, mut json) = read_json(self.file())?;
         if graph::ui::is_ui(&json) {
-            json = graph::ui::to_api(&json, &graph::ui::FromCatalog(nodes))
+            json = graph::ui::to_api(&json, &graph::ui::FromCatalog(nodes), &crate::clock::sending())
                 .with_context(|| name.clone())
                 .map_err(invalid)?;
         }

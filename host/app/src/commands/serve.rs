@@ -96,6 +96,7 @@ fn settings(args: &Serve, places: &Places) -> Result<server::Config, Fail> {
         rate: args.rate_limit,
         policy: server::Policy { keep: args.history_size, ..usual.policy },
         preview_size: (args.preview_method != "none").then_some(args.preview_size),
+        now: crate::clock::now,
         arguments: std::env::args().skip(1).filter(|a| !args.token.as_ref().is_some_and(|t| a.contains(t))).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })

@@ -1,5 +1,6 @@
 //! Writes the nodes that are sent, with their values and links.
 
+use super::choices::choose;
 use super::expand::{At, Tree};
 use super::promoted::Promoted;
 use super::read::{Mode, UiNode};
@@ -8,10 +9,15 @@ use super::shape::{Describe, Holds, Shape, Shapes, Slot};
 use super::texts::{Named, fill_in, is_save};
 use super::virtual_nodes::role;
 use super::widgets::{by_name, same_choice};
-use super::{ConvertError, UnknownNode};
+use super::{ConvertError, Sending, UnknownNode};
 use serde_json::{Map, Value, json};
 
-pub(super) fn emit(tree: &Tree<'_, '_>, shapes: &Shapes, nodes: &dyn Describe) -> Result<Value, ConvertError> {
+pub(super) fn emit(
+    tree: &Tree<'_, '_>,
+    shapes: &Shapes,
+    nodes: &dyn Describe,
+    sending: &Sending,
+) -> Result<Value, ConvertError> {
     let promoted = Promoted::find(tree, shapes);
     let mut resolver = Resolver::new(tree, &promoted);
     let (mut sent, mut unknown) = (Map::new(), Vec::new());
@@ -26,6 +32,7 @@ pub(super) fn emit(tree: &Tree<'_, '_>, shapes: &Shapes, nodes: &dyn Describe) -
             match shapes.get(node.class_type) {
                 Some(shape) => {
                     let mut inputs = values(at, node, shape, &promoted);
+                    choose(&shape.inputs, &mut inputs, sending.seed, &tree.id(at));
                     let title = node.title.unwrap_or(&shape.title);
                     let alias = node.properties.get("Node name for S&R").and_then(Value::as_str);
                     named.push(Named { alias, title: title.to_owned(), values: inputs.clone() });
@@ -48,7 +55,7 @@ pub(super) fn emit(tree: &Tree<'_, '_>, shapes: &Shapes, nodes: &dyn Describe) -
     }
     for id in saves {
         if let Some(inputs) = sent.get_mut(&id).and_then(|n| n.get_mut("inputs")).and_then(Value::as_object_mut) {
-            fill_in(inputs, &named);
+            fill_in(inputs, &named, &sending.now);
         }
     }
     if unknown.is_empty() { Ok(Value::Object(sent)) } else { Err(ConvertError::UnknownNodes(unknown)) }

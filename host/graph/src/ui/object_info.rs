@@ -116,6 +116,7 @@ fn slot(name: &str, input: &Value, depth: usize) -> Slot {
         Value::String(kind) => match kind.as_str() {
             "INT" | "FLOAT" => widget(Holds::Number, Some(json!(0))).with_control(control),
             "BOOLEAN" => widget(Holds::Boolean, Some(json!(false))),
+            "STRING" if flag(options, "dynamicPrompts") => widget(Holds::Prompt, Some(json!(""))),
             "STRING" | "MARKDOWN" | "TEXTAREA" => widget(Holds::Text, Some(json!(""))),
             "COMBO" => {
                 let choices = option("options").and_then(Value::as_array);

@@ -48,6 +48,8 @@ pub enum Holds {
     Number,
     Boolean,
     Text,
+    /// A text in which `{a|b}` is a choice.
+    Prompt,
     /// The names to choose from.
     Choice(Vec<Value>),
     /// Each choice brings inputs of its own, whose names follow after a dot.
@@ -111,7 +113,10 @@ fn slot(input: &spec::Input) -> Slot {
             Slot::widget(name, Holds::Number, Some(json!(default))).with_control(control)
         }
         spec::Widget::Float { default, .. } => Slot::widget(name, Holds::Number, Some(json!(default))),
-        spec::Widget::Text { default, .. } => Slot::widget(name, Holds::Text, Some(json!(default))),
+        // As `/object_info` describes them to the editor.
+        spec::Widget::Text { default, multiline, .. } => {
+            Slot::widget(name, if *multiline { Holds::Prompt } else { Holds::Text }, Some(json!(default)))
+        }
         spec::Widget::Boolean { default, .. } => Slot::widget(name, Holds::Boolean, Some(json!(default))),
         spec::Widget::Combo { options, default, .. } => {
             let default = default.as_ref().or(options.first()).map(|d| json!(d));

@@ -1,5 +1,7 @@
-//! `%Sampler.seed%` in the names of files: a value of another node, which the editor fills in before it sends.
+//! `%Sampler.seed%` and `%date:yyyy-MM-dd%` in the names of files: a value of another node, and the day, which the editor
+//! fills in before it sends.
 
+use crate::Moment;
 use serde_json::{Map, Value};
 
 /// Nodes whose `filename_prefix` the editor fills in.
@@ -34,14 +36,14 @@ pub(super) fn is_save(class_type: &str) -> bool {
 }
 
 /// Fills in the prefix of a node that saves.
-pub(super) fn fill_in(inputs: &mut Map<String, Value>, nodes: &[Named<'_>]) {
+pub(super) fn fill_in(inputs: &mut Map<String, Value>, nodes: &[Named<'_>], now: &Moment) {
     if let Some(Value::String(text)) = inputs.get_mut(PREFIX) {
-        *text = filled(text, nodes);
+        *text = filled(text, nodes, now);
     }
 }
 
 /// What cannot be filled in stays: the server knows `%width%`, `%year%` and the like.
-fn filled(text: &str, nodes: &[Named<'_>]) -> String {
+fn filled(text: &str, nodes: &[Named<'_>], now: &Moment) -> String {
     let (mut done, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('%') {
         done.push_str(before);
@@ -50,7 +52,9 @@ fn filled(text: &str, nodes: &[Named<'_>]) -> String {
             rest = after;
             continue;
         };
-        match value(inside, nodes) {
+        // The editor itself takes a date with dots in it for a node and its widget, which helps nobody.
+        let date = inside.strip_prefix("date:").map(|pattern| now.format(pattern));
+        match date.or_else(|| value(inside, nodes)) {
             Some(value) => done.push_str(&value),
             None => done.push_str(&format!("%{inside}%")),
         }
@@ -88,12 +92,12 @@ mod tests {
             node(None, "KSampler", json!({ "seed": 8 })),
             node(None, "Loader", json!({ "name": "sd/15:a?.ckpt", "none": null })),
         ];
-        let fill = |text: &str| filled(text, &nodes);
+        let now = Moment { year: 2031, month: 4, day: 7, hour: 15, minute: 9, second: 26 };
+        let fill = |text: &str| filled(text, &nodes, &now);
         assert_eq!(fill("out/%KSampler.seed%_%First pass.cfg%"), "out/7_7.5");
         assert_eq!(fill("%Loader.name%%Loader.none%"), "sd_15_a_.ckpt");
-        for kept in
-            ["%width%x%height%", "%date:yyyy-MM-dd%", "%Absent.seed%", "%KSampler.absent%", "100%", "%%a", "%a.b.c%"]
-        {
+        assert_eq!(fill("%date:yyyy-MM-dd%/%date:hh.mm%_%KSampler.seed%"), "2031-04-07/15.09_7");
+        for kept in ["%width%x%height%", "%date%", "%Absent.seed%", "%KSampler.absent%", "100%", "%%a", "%a.b.c%"] {
             assert_eq!(fill(kept), kept);
         }
     }

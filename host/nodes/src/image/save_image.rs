@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct SaveImage {
     /// The pictures.
     images: Arc<ImageBatch>,
-    /// Start of the files' names: `name` gives `name_00001_.png`. May have folders; `%width%` and `%height%` are filled in.
+    /// Start of the files' names: `name` gives `name_00001_.png`. May have folders; `%width%`, `%height%`,
+    /// `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%` and `%second%` are filled in.
     #[input(default = "ComfyUI")]
     filename_prefix: String,
 }
@@ -39,11 +40,8 @@ impl TypedNode for SaveImage {
         let mut shown = Vec::new();
         let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
         for image in self.images.images() {
-            let prefix = self
-                .filename_prefix
-                .replace("%width%", &image.width.to_string())
-                .replace("%height%", &image.height.to_string());
             let host = ctx.services::<Host>();
+            let prefix = files::filled_in(&self.filename_prefix, (image.width, image.height), (host.now)());
             let name = format!("{prefix}_{:05}_.png", next_number(&host.out_path(&prefix)?));
             let (path, digest) = files::save(ctx, &name, &png(ctx, image)?)?;
             ui = ui.file(&path, digest.as_str());

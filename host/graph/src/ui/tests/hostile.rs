@@ -116,7 +116,7 @@ fn any_cut_of_a_workflow_is_read_without_a_panic() {
         {
             let mut cut = whole.clone();
             *cut.pointer_mut(pointer).unwrap() = odd;
-            let _ = to_api(&cut, &nodes());
+            let _ = to_api(&cut, &nodes(), &SENDING);
         }
     }
 }

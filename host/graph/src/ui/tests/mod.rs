@@ -5,8 +5,12 @@ mod links;
 mod subgraphs;
 mod values;
 
-use super::{ConvertError, ObjectInfo, to_api};
+use super::{ConvertError, ObjectInfo, Sending, to_api};
+use crate::Moment;
 use serde_json::{Value, json};
+
+const SENDING: Sending =
+    Sending { now: Moment { year: 2031, month: 4, day: 7, hour: 15, minute: 9, second: 26 }, seed: 3 };
 
 /// A few nodes as a server describes them.
 fn nodes() -> ObjectInfo {
@@ -19,7 +23,7 @@ fn nodes() -> ObjectInfo {
     let info = json!({
         "Load": node(json!({ "image": [["a.png", "b.png"], { "image_upload": true }] }), json!({ "more": ["INT", {}] }), "Load Image"),
         "Checkpoint": node(json!({ "name": [["sd15", "xl"], {}] }), json!({}), "Load Checkpoint"),
-        "Encode": node(json!({ "clip": ["CLIP", {}], "text": ["STRING", { "multiline": true }] }), json!({}), "Encode"),
+        "Encode": node(json!({ "clip": ["CLIP", {}], "text": ["STRING", { "multiline": true, "dynamicPrompts": true }] }), json!({}), "Encode"),
         "Sample": node(
             json!({ "model": ["MODEL", {}], "seed": seed, "steps": ["INT", { "default": 20 }],
                     "positive": ["CONDITIONING", {}], "cfg": ["FLOAT", { "default": 8.0 }] }),
@@ -36,12 +40,12 @@ fn nodes() -> ObjectInfo {
 
 #[track_caller]
 fn api(workflow: Value) -> Value {
-    to_api(&workflow, &nodes()).unwrap_or_else(|e| panic!("{e}"))
+    to_api(&workflow, &nodes(), &SENDING).unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[track_caller]
 fn error(workflow: Value) -> String {
-    match to_api(&workflow, &nodes()) {
+    match to_api(&workflow, &nodes(), &SENDING) {
         Err(ConvertError::NotUi) => "not the editor's".to_owned(),
         Err(e) => e.to_string(),
         Ok(api) => panic!("{api}"),
@@ -136,7 +140,7 @@ fn unknown_nodes_are_all_named_unless_they_are_left_out() {
     assert!(said.contains("node 1 (Foo): there is no node `Foo`"), "{said}");
     assert!(said.contains("node 2 (Savee, «Mine»): there is no node `Savee`; did you mean `Save`"), "{said}");
     assert!(!said.contains("node 3"), "{said}");
-    let body = to_api(&both, &nodes()).unwrap_err().to_json();
+    let body = to_api(&both, &nodes(), &SENDING).unwrap_err().to_json();
     assert_eq!(body["error"]["type"], "missing_node_type");
     assert_eq!(body["error"]["extra_info"], json!({ "node_id": "1", "class_type": "Foo", "node_title": "Foo" }));
 }

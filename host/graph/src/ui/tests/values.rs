@@ -63,11 +63,22 @@ fn a_choice_with_inputs_of_its_own_names_them_with_a_dot() {
 #[test]
 fn prefixes_of_files_are_filled_in_with_values_of_other_nodes() {
     let sampler = with(node(1, "Sample", &[], &[], json!([5, "fixed", 30, 7.5])), "title", json!("First"));
-    let save = with(node(2, "Save", &[], &[], json!(["%First.steps%/%width%"])), "type", json!("SaveImage"));
+    let save =
+        with(node(2, "Save", &[], &[], json!(["%First.steps%/%date:yyyy-MM%/%width%"])), "type", json!("SaveImage"));
     let info = json!({
         "Sample": { "input": { "required": { "seed": ["INT", {}], "steps": ["INT", {}], "cfg": ["FLOAT", {}] } } },
         "SaveImage": { "input": { "required": { "filename_prefix": ["STRING", {}] } } },
     });
-    let api = to_api(&workflow(vec![save, sampler], &[]), &ObjectInfo::new(info).unwrap()).unwrap();
-    assert_eq!(api["2"]["inputs"]["filename_prefix"], "30/%width%");
+    let api = to_api(&workflow(vec![save, sampler], &[]), &ObjectInfo::new(info).unwrap(), &SENDING).unwrap();
+    assert_eq!(api["2"]["inputs"]["filename_prefix"], "30/2031-04/%width%");
+}
+
+#[test]
+fn one_of_the_choices_in_a_prompt_is_sent() {
+    let text = |text: &str| inputs("Encode", &[], json!([text]))["text"].as_str().unwrap().to_owned();
+    let taken = text("a {red|blue|green} cat // not sent");
+    assert!(["a red cat ", "a blue cat ", "a green cat "].contains(&taken.as_str()), "{taken}");
+    assert_eq!(taken, text("a {red|blue|green} cat // neither is this"));
+    assert_eq!(text("\\{a|b\\}"), "{a|b}");
+    assert_eq!(inputs("Save", &[], json!(["{a|b}"]))["prefix"], "{a|b}", "only prompts have choices");
 }

@@ -45,8 +45,9 @@ impl TypedNode for LossGraphNode {
         let chart = Chart { title: "loss", x: "steps", lines, scientific: false };
         let png = chart::picture(&chart, SIZE.0, SIZE.1)?.encode(Codec::Png, 100)?;
         let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = next_number(&ctx.services::<Host>().out_path(&self.filename_prefix)?);
-        let name = format!("{}_{number:05}_.png", self.filename_prefix);
+        let host = ctx.services::<Host>();
+        let prefix = files::filled_in(&self.filename_prefix, (SIZE.0 as u32, SIZE.1 as u32), (host.now)());
+        let name = format!("{prefix}_{:05}_.png", next_number(&host.out_path(&prefix)?));
         let (path, digest) = files::save(ctx, &name, &png)?;
         ctx.preview(png);
         let (subfolder, filename) = name.rsplit_once('/').unwrap_or(("", &name));

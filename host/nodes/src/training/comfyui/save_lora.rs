@@ -42,8 +42,10 @@ impl TypedNode for SaveLoRA {
             Some(steps) => format!("{}_{steps}_steps", self.prefix),
             None => self.prefix,
         };
+        let host = ctx.services::<Host>();
+        let stem = files::filled_in(&stem, (0, 0), (host.now)());
         let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = crate::image::next_number(&ctx.services::<Host>().out_path(&stem)?);
+        let number = crate::image::next_number(&host.out_path(&stem)?);
         let (path, digest) = files::save(ctx, &format!("{stem}_{number:05}_.safetensors"), &bytes)?;
         Ok(WithUi::new(()).file(&path, digest.as_str()))
     }
