@@ -179,8 +179,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     pub(crate) history_size: u32,
 
-    /// Pictures of the work so far: `none` sends none
-    #[arg(long, value_name = "METHOD", value_parser = ["none", "auto", "latent2rgb", "taesd"], default_value = "auto")]
+    /// Pictures of the work so far, unless a job asks for another way: `taesd` by a small decoder in `vae_approx`,
+    /// `latent2rgb` without one, `auto` with one where there is one
+    #[arg(long, value_name = "METHOD", value_parser = server::PREVIEW_METHODS, default_value = "auto")]
     pub(crate) preview_method: String,
 
     /// Longest side of such pictures, in pixels

@@ -6,7 +6,6 @@ use crate::host::Host;
 use anyhow::Context as _;
 use engine::{CachePolicy, Engine, Registry, ResultCache, Services};
 use parking_lot::Mutex;
-use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,18 +60,19 @@ impl server::Host for ServeHost {
         &self.host.registry
     }
 
-    fn engine(&self, prompt: &Value, extra_pnginfo: &Value) -> anyhow::Result<Engine> {
-        let extra = extra_pnginfo.as_object().cloned().unwrap_or_default();
+    fn engine(&self, job: &server::Job<'_>) -> anyhow::Result<Engine> {
+        let extra = job.extra_pnginfo.as_object().cloned().unwrap_or_default();
         let mut host = nodes::Host::new(
             self.host.models.clone(),
             self.folders.out.clone(),
             self.folders.input.clone(),
             self.store.clone(),
             self.host.loader.clone(),
-            prompt.clone(),
+            job.prompt.clone(),
         )
         .sharing(self.host.shared.clone())
         .with_clock(crate::clock::now)
+        .with_previews(nodes::PreviewMethod::named(job.preview_method).unwrap_or_default())
         .serving(self.folders.temp.clone(), extra);
         if self.device == Device::Cuda {
             host = host.on_gpu()?;

@@ -1,6 +1,6 @@
 //! What the host lends to its nodes.
 
-use crate::Shared;
+use crate::{PreviewMethod, Shared};
 use anyhow::{Context as _, bail};
 use candle_core::Device;
 use data::{Digest, Store};
@@ -26,6 +26,8 @@ pub struct Host {
     pub extra_pnginfo: serde_json::Map<String, serde_json::Value>,
     /// Where pictures lie that are shown but not saved; none: they are only shown.
     pub temp_dir: Option<PathBuf>,
+    /// How samplers show the work so far.
+    pub previews: PreviewMethod,
     /// The user's clock, for the names of files.
     pub now: fn() -> engine::Moment,
 }
@@ -54,6 +56,7 @@ impl Host {
             workflow,
             extra_pnginfo: serde_json::Map::new(),
             temp_dir: None,
+            previews: PreviewMethod::default(),
             now: engine::Moment::utc_now,
         }
     }
@@ -74,6 +77,12 @@ impl Host {
     #[must_use]
     pub fn with_clock(self, now: fn() -> engine::Moment) -> Self {
         Self { now, ..self }
+    }
+
+    /// The same host with another way to show the work so far.
+    #[must_use]
+    pub fn with_previews(self, previews: PreviewMethod) -> Self {
+        Self { previews, ..self }
     }
 
     /// The embeddings that prompts may call up, as the folders hold them now.

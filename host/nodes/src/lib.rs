@@ -34,6 +34,7 @@ pub use host::{Host, ModelDirs};
 pub use model_list::ModelEntry;
 pub use models::formats as model_formats;
 pub use plugins::plugin_nodes;
+pub use sampling::PreviewMethod;
 pub use shared::Shared;
 pub use sizes::outputs_size;
 pub use training::jobs::{ORDERS, Order, TrainingJob, find_training, order, training_jobs};

@@ -18,6 +18,11 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 
 /// A host whose models are the examples' and those in `dir/models`, writing below `dir`.
 pub(crate) fn host(dir: &Path) -> Context {
+    host_with(dir, |host| host)
+}
+
+/// The same, changed.
+pub(crate) fn host_with(dir: &Path, change: impl FnOnce(Host) -> Host) -> Context {
     let store = Arc::new(Store::open(dir.join("store")).unwrap());
     let config = loader::LoaderConfig {
         cache_dir: dir.join("cache"),
@@ -27,7 +32,7 @@ pub(crate) fn host(dir: &Path) -> Context {
     let loader = Arc::new(loader::Loader::new(config).unwrap());
     let models = ModelDirs::new(vec![repository("examples/models"), dir.join("models")]);
     let host = Host::new(models, dir.join("out"), dir.to_owned(), store, loader, json!({ "1": {} }));
-    Context::detached(Services::new().with(host))
+    Context::detached(Services::new().with(change(host)))
 }
 
 /// Runs a node of this class.

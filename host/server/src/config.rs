@@ -1,6 +1,8 @@
 //! What the server is told at its start.
 
+use crate::host::PREVIEW_METHODS;
 use crate::jobs::Policy;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -29,8 +31,11 @@ pub struct Config {
     /// Requests per second of one address; bursts may be five times as large. Loopback is not limited.
     pub rate: f64,
     pub policy: Policy,
-    /// Longest side of previews, in pixels; none: no previews.
-    pub preview_size: Option<u32>,
+    /// How pictures of the work so far are made, unless a job asks for another way; one of
+    /// [`PREVIEW_METHODS`](crate::PREVIEW_METHODS).
+    pub preview_method: String,
+    /// Longest side of such pictures, in pixels.
+    pub preview_size: u32,
     /// The user's clock.
     pub now: fn() -> graph::Moment,
     /// As `/system_stats` shows them.
@@ -40,6 +45,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// How pictures of a job's work are made: as its `extra_data` asks, else as the server was started.
+    pub(crate) fn preview_method<'a>(&'a self, extra_data: &'a Value) -> &'a str {
+        let asked = extra_data["preview_method"].as_str().filter(|method| PREVIEW_METHODS.contains(method));
+        asked.unwrap_or(&self.preview_method)
+    }
+
     /// A server for one user of this machine, with all folders below one.
     pub fn below(base: &std::path::Path) -> Self {
         Self {
@@ -57,10 +68,31 @@ impl Config {
             max_upload: 100 << 20,
             rate: 200.0,
             policy: Policy::default(),
-            preview_size: Some(512),
+            preview_method: "auto".to_owned(),
+            preview_size: 512,
             now: graph::Moment::utc_now,
             arguments: Vec::new(),
             version: "0.1.0".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_job_may_ask_for_another_way_to_make_previews() {
+        let config = Config { preview_method: "taesd".to_owned(), ..Config::below(std::path::Path::new("/")) };
+        for (asked, expected) in [
+            (json!({"preview_method": "none"}), "none"),
+            (json!({"preview_method": "latent2rgb"}), "latent2rgb"),
+            (json!({"preview_method": "default"}), "taesd"),
+            (json!({"preview_method": 3}), "taesd"),
+            (json!({}), "taesd"),
+        ] {
+            assert_eq!(config.preview_method(&asked), expected, "{asked}");
         }
     }
 }

@@ -13,7 +13,7 @@ pub trait Host: Send + Sync {
     ///
     /// # Errors
     /// Its folders cannot be used.
-    fn engine(&self, prompt: &Value, extra_pnginfo: &Value) -> anyhow::Result<Engine>;
+    fn engine(&self, job: &Job<'_>) -> anyhow::Result<Engine>;
 
     /// A job is over, and its sender knows it.
     fn finished(&self) {}
@@ -35,6 +35,20 @@ pub trait Host: Send + Sync {
 
     fn plugins(&self) -> Vec<Plugin>;
 }
+
+/// What an engine must know of its job.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// In API form.
+    pub prompt: &'a Value,
+    /// What the front end wants saved in pictures.
+    pub extra_pnginfo: &'a Value,
+    /// How pictures of the work so far are made: one of [`PREVIEW_METHODS`].
+    pub preview_method: &'a str,
+}
+
+/// ComfyUI's names for ways to make pictures of the work so far.
+pub const PREVIEW_METHODS: [&str; 4] = ["none", "auto", "latent2rgb", "taesd"];
 
 /// What computes networks.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ mod ui_output;
 mod ws;
 
 pub use config::Config;
-pub use host::{Device, Host, Plugin};
+pub use host::{Device, Host, Job, PREVIEW_METHODS, Plugin};
 pub use ids::new_token;
 pub use jobs::Policy;
 pub use serve::serve;

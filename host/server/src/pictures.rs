@@ -10,8 +10,7 @@ const MAX_SIDE: u32 = 16_384;
 const MAX_BYTES: u64 = 1 << 30;
 
 /// A preview of at most this size. What cannot be read goes out as it is.
-pub(crate) fn preview(bytes: &[u8], side: Option<u32>) -> Vec<u8> {
-    let Some(side) = side else { return bytes.to_vec() };
+pub(crate) fn preview(bytes: &[u8], side: u32) -> Vec<u8> {
     let small = || -> Option<Vec<u8>> {
         let reader = reader(bytes)?;
         let (width, height) = reader.into_dimensions().ok()?;
@@ -101,12 +100,11 @@ mod tests {
     #[test]
     fn previews_are_made_small_and_small_ones_stay() {
         let large = picture(1024, 256, [9, 9, 9, 255]);
-        let small = decode(&preview(&large, Some(512))).unwrap();
+        let small = decode(&preview(&large, 512)).unwrap();
         assert_eq!((small.width(), small.height()), (512, 128));
-        assert_eq!(preview(&large, None), large);
         let tiny = picture(8, 8, [1, 2, 3, 255]);
-        assert_eq!(preview(&tiny, Some(512)), tiny);
-        assert_eq!(preview(b"no picture", Some(512)), b"no picture");
+        assert_eq!(preview(&tiny, 512), tiny);
+        assert_eq!(preview(b"no picture", 512), b"no picture");
     }
 
     #[test]

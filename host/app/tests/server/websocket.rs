@@ -85,3 +85,40 @@ fn a_failure_is_told_as_an_error() {
     let job = server.get(&format!("/api/jobs/{id}")).json();
     assert_eq!((&job["status"], &job["execution_error"]["node_id"]), (&json!("failed"), &json!("1")));
 }
+
+/// Pictures of the work so far (frames of kinds 1 and 4) that a job of four steps sends.
+fn previews(server: &Server, seed: u64, method: Option<&str>) -> usize {
+    let mut socket = server.ws("me");
+    let prompt = json!({
+        "1": {"class_type": "DiffusersLoader", "inputs": {"model_path": "embedded-base"}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "glasses"}},
+        "3": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+        "4": {"class_type": "KSampler", "inputs": {
+            "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0], "seed": seed, "steps": 4,
+            "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
+        }},
+        "5": {"class_type": "VAEDecode", "inputs": {"samples": ["4", 0], "vae": ["1", 2]}},
+        "6": {"class_type": "PreviewImage", "inputs": {"images": ["5", 0]}},
+    });
+    let extra = method.map_or_else(|| json!({}), |method| json!({"preview_method": method}));
+    let id = server.prompt(&json!({"prompt": prompt, "client_id": "me", "extra_data": extra}));
+    let told = socket.until_end();
+    assert_eq!(server.finished(&id)["status"]["status_str"], "success");
+    told.iter().filter(|m| m["type"] == "binary" && [1, 4].contains(&m["bytes"][3].as_u64().unwrap())).count()
+}
+
+#[test]
+fn each_job_chooses_its_previews() {
+    let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/diffusers");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("examples:\n  diffusers: {}\n", models.canonicalize().unwrap().display()))
+        .unwrap();
+    let paths = ["--extra-model-paths-config", file.path().to_str().unwrap()];
+    let server = Server::start(&paths);
+    assert!(previews(&server, 1, None) > 0);
+    assert_eq!(previews(&server, 2, Some("none")), 0);
+    assert!(previews(&server, 3, Some("latent2rgb")) > 0);
+    let quiet = Server::start(&[paths[0], paths[1], "--preview-method", "none"]);
+    assert_eq!(previews(&quiet, 4, Some("default")), 0);
+    assert!(previews(&quiet, 5, Some("auto")) > 0);
+}

@@ -37,6 +37,7 @@ mod walk;
 
 use crate::Make;
 use engine::node;
+pub use preview::PreviewMethod;
 pub(crate) use walk::{Start, Walk, same_length, sampler_names, scheduler_names, walk};
 
 pub(crate) const NODES: &[Make] = &[

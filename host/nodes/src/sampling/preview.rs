@@ -18,10 +18,38 @@ const SHARE: u32 = 8;
 /// Pixels of a preview for each pixel of a latent, both ways, where there is no small decoder.
 const ENLARGE: usize = 4;
 
-/// Shows what clean guesses look like, roughly; finer where a small decoder (TAESD) lies in `vae_approx`.
+/// How clean guesses are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PreviewMethod {
+    /// Not at all.
+    None,
+    /// Finely where a small decoder (TAESD) lies in `vae_approx`, else roughly.
+    #[default]
+    Auto,
+    /// Roughly: each cell of the latent by a colour.
+    Rough,
+    /// As `Auto`; that there is no decoder is told.
+    Fine,
+}
+
+impl PreviewMethod {
+    /// By ComfyUI's name.
+    pub fn named(name: &str) -> Option<Self> {
+        const ROWS: [(&str, PreviewMethod); 4] = [
+            ("none", PreviewMethod::None),
+            ("auto", PreviewMethod::Auto),
+            ("latent2rgb", PreviewMethod::Rough),
+            ("taesd", PreviewMethod::Fine),
+        ];
+        ROWS.iter().find(|(row, _)| *row == name).map(|(_, method)| *method)
+    }
+}
+
+/// Shows what clean guesses look like.
 pub(super) struct Previews<'a> {
     ctx: &'a Context,
     model: &'a Model,
+    method: PreviewMethod,
     decoder: Option<Preview>,
     /// When the next one may go out.
     next: Option<Instant>,
@@ -29,13 +57,23 @@ pub(super) struct Previews<'a> {
 
 impl<'a> Previews<'a> {
     pub(super) fn new(ctx: &'a Context, model: &'a Model) -> Self {
-        Self { ctx, model, decoder: decoder(ctx, model), next: None }
+        let method = ctx.service::<Host>().map_or_else(PreviewMethod::default, |host| host.previews);
+        let decoder = match method {
+            PreviewMethod::None | PreviewMethod::Rough => None,
+            PreviewMethod::Auto => decoder(ctx, model),
+            PreviewMethod::Fine => decoder(ctx, model).or_else(|| {
+                let stem = model.family.small_decoder;
+                ctx.log(Level::Warn, &format!("previews are rough without {stem}_decoder.safetensors in vae_approx"));
+                None
+            }),
+        };
+        Self { ctx, model, method, decoder, next: None }
     }
 
     /// The first picture of a batch of guesses (b, c, h, w), scaled as samplers have them.
     pub(super) fn show(&mut self, guess: &Tensor) -> Result<()> {
         let start = Instant::now();
-        if self.next.is_some_and(|next| start < next) {
+        if self.method == PreviewMethod::None || self.next.is_some_and(|next| start < next) {
             return Ok(());
         }
         self.ctx.preview(self.picture(guess)?.encode(Codec::Png, 100)?);
@@ -91,7 +129,7 @@ fn image(rough: &Tensor, times: usize) -> Result<Image> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{base, host, repository};
+    use crate::testing::{base, host, host_with, repository};
 
     #[test]
     fn a_small_decoder_is_used_where_there_is_one() {
@@ -112,6 +150,12 @@ mod tests {
         };
         put("taesd_decoder.safetensors");
         assert_eq!(size(), (40, 48));
+        // A job may want it otherwise.
+        for (name, expected) in [("latent2rgb", (20, 24)), ("taesd", (40, 48)), ("auto", (40, 48))] {
+            let ctx = host_with(dir.path(), |host| host.with_previews(PreviewMethod::named(name).unwrap()));
+            let image = Previews::new(&ctx, &model).picture(&guess).unwrap();
+            assert_eq!((image.width, image.height), expected, "{name}");
+        }
         // One of another family's latents, or no decoder at all, does not stop the sampling.
         put("taef1_decoder.safetensors");
         assert_eq!(size(), (20, 24));

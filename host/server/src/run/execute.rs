@@ -1,6 +1,7 @@
 //! From a job to a run of the engine.
 
 use crate::app::App;
+use crate::host::Job;
 use crate::jobs::Ticket;
 use engine::{CancelToken, Event, RunOptions, RunReport};
 use graph::{Options, Workflow};
@@ -17,7 +18,9 @@ pub(super) fn execute(
     let checked = graph::check(&workflow, app.host.registry(), &options);
     let Some(plan) = checked.plan else { return Err(checked.problems.into()) };
     let extra_pnginfo = ticket.extra["extra_pnginfo"].clone();
-    let engine = app.host.engine(&ticket.prompt, &extra_pnginfo)?;
+    let preview_method = app.config.preview_method(&ticket.extra);
+    let job = Job { prompt: &ticket.prompt, extra_pnginfo: &extra_pnginfo, preview_method };
+    let engine = app.host.engine(&job)?;
     let options = RunOptions { prompt: ticket.prompt.clone(), extra_pnginfo, fail_fast: true };
     engine.run_with(&plan, &options, events, cancel)
 }

@@ -19,6 +19,8 @@ pub(super) struct View {
     app: Arc<App>,
     id: String,
     client: Option<String>,
+    /// Does the client want pictures of the work so far?
+    previews: bool,
     /// Nodes that are not pending, in the order in which they began.
     states: Map<String, Value>,
     sent: Option<Instant>,
@@ -36,10 +38,12 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(app: Arc<App>, ticket: &Ticket) -> Self {
+        let previews = app.config.preview_method(&ticket.extra) != "none";
         Self {
             app,
             id: ticket.id.clone(),
             client: ticket.client.clone(),
+            previews,
             states: Map::new(),
             sent: None,
             dirty: false,
@@ -101,7 +105,8 @@ impl View {
                     "value": done, "max": total, "message": message, "eta": eta, "overall": overall,
                 }));
             }
-            Event::Preview { node, png } => self.preview(&node, &png),
+            Event::Preview { node, png } if self.previews => self.preview(&node, &png),
+            Event::Preview { .. } => {}
             Event::Text { node, text } => self.text(&node, &text),
             Event::Log { node, level, message } => self.app.logs.say(level, node.as_ref(), &message),
             Event::NodeFinished { node, ui, .. } => {
