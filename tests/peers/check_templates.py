@@ -12,6 +12,7 @@ the results for workflows that use only our nodes must be the same.
 import json
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -25,6 +26,8 @@ DRAWN = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode", "GetNode", "SetNode
 # comfy-cli takes the check mark of the oldest files for a value; the front end agrees with us (front_end_prompts.mjs).
 KNOWN = {("comfyui-workflow-templates 0.1.95", "default.json")}
 MODELS = ROOT / "examples/models"
+# Other networks for these, as transformers and spandrel have them.
+DATA = ROOT / "host/models/tests/data"
 # Sizes of pictures, which the tiny models make a quarter as large.
 SIZES = {"width", "height", "x", "y", "left", "right", "top", "bottom", "target_width", "target_height", "largest_size"}
 
@@ -155,6 +158,16 @@ def write_controlnet(folder):
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def copy_networks(folder):
+    """Those that look at pictures or enlarge them."""
+    for kind, name in (("upscale_models", "esrgan_x4.safetensors"), ("style_models", "redux.safetensors"),
+                       ("clip_vision", "vision_clip"), ("clip_vision", "vision_siglip")):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (DATA / name).is_dir() else shutil.copy
+        if not (folder / kind / name).exists():
+            copy(DATA / name, folder / kind / name)
+
+
 def write_lora(file):
     """A LoRA that changes one layer of the embedded base by nothing."""
     base = tensors(next((MODELS / "diffusers/embedded-base/unet").glob("*.safetensors")))
@@ -201,6 +214,12 @@ def tiny(prompt):
             inputs["lora_name"] = "nothing.safetensors"
         elif kind == "ControlNetLoader":
             inputs["control_net_name"] = "nothing"
+        elif kind == "UpscaleModelLoader":
+            inputs["model_name"] = "esrgan_x4.safetensors"
+        elif kind == "CLIPVisionLoader":
+            inputs["clip_name"] = "vision_siglip" if flux else "vision_clip"
+        elif kind == "StyleModelLoader":
+            inputs["style_model_name"] = "redux.safetensors"
         elif kind.startswith("LoadImage"):
             inputs["image"] = "in.png"
         elif kind == "KSampler" and inputs.get("sampler_name") == "uni_pc":
@@ -241,6 +260,7 @@ def check(folder):
     (folder / "anagama.toml").write_text(f'models = ["{MODELS}", "models"]\nplugins = []\nstore = "store"\n')
     write_lora(folder / "models/loras/nothing.safetensors")
     write_controlnet(folder / "models/controlnet/nothing")
+    copy_networks(folder / "models")
     (folder / "in.png").write_bytes((ROOT / "examples/datasets/ohwx-character/001.png").read_bytes())
     other, wrong, same = comfy_cli(), [], 0
     print(f"{'package':42} workflows  convert  ours only  run")

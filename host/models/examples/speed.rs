@@ -111,7 +111,7 @@ fn flux_blocks(side: usize) -> anyhow::Result<()> {
     let context = Tensor::randn(0f32, 1.0, (1, 512, 4096), &Device::Cpu)?;
     let pooled = Tensor::randn(0f32, 1.0, (1, 768), &Device::Cpu)?;
     let sigma = Tensor::new(&[0.5f32], &Device::Cpu)?;
-    let condition = models::FluxCondition { context: &context, pooled: Some(&pooled), guidance: None };
+    let condition = models::FluxCondition { context: &context, pooled: Some(&pooled), guidance: None, references: &[] };
     for run in ["with weights being made", "again"] {
         let (mut last, mut before) = (Instant::now(), processor_seconds());
         flux.forward_observed(&x, &sigma, condition, &mut |name, _| {

@@ -33,6 +33,10 @@ pub const INTERPOLATIONS: &[Interpolation] = &[
     Interpolation { name: "bislerp", kind: Kind::Slerp },
 ];
 
+/// Bicubic, over more pixels where a picture shrinks, as Pillow has it (torch, `antialias=True`).
+pub(crate) static BICUBIC_SMOOTHED: Interpolation =
+    Interpolation { name: "bicubic, smoothed", kind: Kind::Separable(cubic_smoothed) };
+
 /// The way of this name.
 ///
 /// # Errors
@@ -121,6 +125,27 @@ fn cubic(from: usize, to: usize) -> Vec<Taps> {
         let (low, t) = (x.floor(), x - x.floor());
         let at = |n: i64| (low as i64 + n).clamp(0, from as i64 - 1) as usize;
         vec![(at(-1), far(t + 1.0)), (at(0), near(t)), (at(1), near(1.0 - t)), (at(2), far(2.0 - t))]
+    };
+    (0..to).map(taps).collect()
+}
+
+/// Keys' cubic with a = −0.5, as wide as an output is of the inputs; weights add up to one.
+fn cubic_smoothed(from: usize, to: usize) -> Vec<Taps> {
+    const A: f64 = -0.5;
+    let weight = |x: f64| match x.abs() {
+        x if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+        x if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+        _ => 0.0,
+    };
+    let scale = from as f64 / to as f64;
+    let (wide, support) = (scale.max(1.0), 2.0 * scale.max(1.0));
+    let taps = |i: usize| {
+        let centre = scale * (i as f64 + 0.5);
+        let first = (centre - support + 0.5).max(0.0) as usize;
+        let end = ((centre + support + 0.5) as usize).min(from);
+        let weights: Vec<f64> = (first..end).map(|at| weight((at as f64 + 0.5 - centre) / wide)).collect();
+        let sum: f64 = weights.iter().sum();
+        (first..end).zip(weights).map(|(at, weight)| (at, (weight / sum) as f32)).collect()
     };
     (0..to).map(taps).collect()
 }
@@ -219,6 +244,22 @@ mod tests {
         // a = −0.75 at t = 0.5: −0.09375, 0.59375, 0.59375, −0.09375.
         let want = [-0.09375 * (0.0 + 4.0) + 0.59375, 0.59375 * 13.0 - 0.09375 * 10.0];
         close(&resized("bicubic", &line, (1, 4), (1, 2)), &want);
+    }
+
+    /// torch: `interpolate(x, size=(1, n), mode="bicubic", antialias=True)`.
+    #[test]
+    fn smoothed_lines_are_torch_s() {
+        let line = Tensor::new(&[[[[0f32, 1.0, 4.0, 9.0, 16.0, 25.0]]]], &Device::Cpu).unwrap();
+        let at = |n: usize| {
+            let smoothed = BICUBIC_SMOOTHED.resize(&line, 1, n).unwrap().flatten_all().unwrap();
+            smoothed.to_vec1::<f32>().unwrap()
+        };
+        close(&at(3), &[0.41004187, 6.5305343, 19.97071]);
+        close(&at(4), &[0.15857436, 2.9770288, 10.886677, 22.27832]);
+        close(
+            &at(9),
+            &[-0.06578932, 0.2941177, 1.3611108, 3.3611114, 6.25, 10.027779, 14.694446, 21.176472, 25.592106],
+        );
     }
 
     #[test]

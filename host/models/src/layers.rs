@@ -4,7 +4,7 @@
 use crate::adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
-use crate::ops::{self, Frozen, Source, Window};
+use crate::ops::{self, Frozen, Source, Wider, Window};
 use crate::patch::{Beside, Deltas, How, Merged, Patched};
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
@@ -339,6 +339,23 @@ impl Layers {
             Some(layer) => layer.weight(&layer.beside),
             None => Err(self.unknown([path.to_owned()].iter(), false)),
         }
+    }
+
+    /// The same layers, one of which, a linear one, takes more inputs, with weights of zero.
+    pub(crate) fn with_inputs(&self, id: LayerId, inputs: usize) -> Result<Layers> {
+        let mut layers = self.clone();
+        let layer = &mut layers.layers[id.0];
+        let (TargetKind::Linear { inp, out }, true) = (layer.kind, layer.beside.is_empty()) else {
+            let what = format!("`{}` cannot take more inputs once something is computed beside it", layer.path);
+            return Err(Error::Unsupported(what));
+        };
+        let inputs = inputs.max(inp);
+        let source = Arc::new(Wider::new(layer.frozen.source().clone(), inputs));
+        let bias: Option<Arc<[f32]>> = layer.frozen.bias().map(Arc::from);
+        layer.frozen = Arc::new(Frozen::from_source(source, bias, layer.frozen.memory())?);
+        layer.kind = TargetKind::Linear { inp: inputs, out };
+        layer.deltas = Arc::default();
+        Ok(layers)
     }
 
     /// The same layers, some with one more adapter.

@@ -33,7 +33,9 @@ mod taesd;
 mod text;
 mod tiled;
 mod unet;
+mod upscale;
 mod vae;
+mod vision;
 mod weights;
 
 pub use adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
@@ -58,4 +60,6 @@ pub use t5::{T5_MIN_LENGTH, T5Config, T5Encoder, T5Tokenizer};
 pub use taesd::Preview;
 pub use text::{Encoded, PartStates, TextPart, Texts, Token, TokenCutter};
 pub use tiled::Tiling;
+pub use upscale::{LoadedUpscaler, Upscaler, load_upscaler};
 pub use vae::{Vae, VaeConfig};
+pub use vision::{LoadedStyle, LoadedVision, StyleModel, Vision, VisionOutput, load_style_model, load_vision};

@@ -29,6 +29,8 @@ pub struct Takes {
     pub size: bool,
     /// Whether it takes a guidance of its own.
     pub guidance: bool,
+    /// Whether it can read pictures beside the noisy one.
+    pub references: bool,
     /// Latent sides must be multiples of this for all parts of the network to line up.
     pub multiple: usize,
     /// Side of the square latents that it was trained on, if its config says so.
@@ -55,45 +57,67 @@ impl Cond {
     }
 }
 
-/// What ControlNets add to a network's features, images as (b, h, w, c).
-#[derive(Clone, Debug)]
+/// What ControlNets and adapters add to a network's features, images as (b, h, w, c).
+#[derive(Clone, Debug, Default)]
 pub struct Residuals {
-    /// To what is kept for the way up, in the order of the way down.
+    /// To what is kept for the way up, by its place there, before the rest of the way down sees it.
+    pub inside: Vec<Option<Tensor>>,
+    /// To what is kept for the way up, in the order of the way down, for the way up alone; may be empty.
     pub skips: Vec<Tensor>,
     /// To what the middle gives.
-    pub middle: Tensor,
+    pub middle: Option<Tensor>,
 }
 
 impl Residuals {
     /// Both together.
     pub fn plus(&self, other: &Residuals) -> Result<Residuals> {
-        let skips = self.skips.iter().zip(&other.skips).map(|(a, b)| Ok((a + b)?)).collect::<Result<_>>()?;
-        Ok(Residuals { skips, middle: (&self.middle + &other.middle)? })
+        let sum = |a: Option<&Tensor>, b: Option<&Tensor>| -> Result<Option<Tensor>> {
+            Ok(match (a, b) {
+                (Some(a), Some(b)) => Some(a.broadcast_add(b)?),
+                (one, other) => one.or(other).cloned(),
+            })
+        };
+        let inside = |of: &Residuals, i: usize| of.inside.get(i).cloned().flatten();
+        let places = 0..self.inside.len().max(other.inside.len());
+        let kept = 0..self.skips.len().max(other.skips.len());
+        Ok(Residuals {
+            inside: places.map(|i| sum(inside(self, i).as_ref(), inside(other, i).as_ref())).collect::<Result<_>>()?,
+            skips: kept
+                .filter_map(|i| sum(self.skips.get(i), other.skips.get(i)).transpose())
+                .collect::<Result<_>>()?,
+            middle: sum(self.middle.as_ref(), other.middle.as_ref())?,
+        })
     }
 
     /// All of it times a number.
     pub fn times(&self, factor: f64) -> Result<Residuals> {
-        let skips = self.skips.iter().map(|t| Ok((t * factor)?)).collect::<Result<_>>()?;
-        Ok(Residuals { skips, middle: (&self.middle * factor)? })
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Tensor> {
-        self.skips.iter().chain([&self.middle])
+        self.each(|t| Ok((t * factor)?))
     }
 
     fn on(&self, device: &Device) -> Result<Residuals> {
-        let skips = self.skips.iter().map(|t| Ok(t.to_device(device)?)).collect::<Result<_>>()?;
-        Ok(Residuals { skips, middle: self.middle.to_device(device)? })
+        self.each(|t| Ok(t.to_device(device)?))
+    }
+
+    fn each(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Residuals> {
+        Ok(Residuals {
+            inside: self.inside.iter().map(|t| t.as_ref().map(&change).transpose()).collect::<Result<_>>()?,
+            skips: self.skips.iter().map(&change).collect::<Result<_>>()?,
+            middle: self.middle.as_ref().map(&change).transpose()?,
+        })
     }
 
     /// Are they of the shapes of what they are added to?
     pub(crate) fn check<T: std::ops::Deref<Target = Tensor>>(&self, skips: &[T], middle: &T) -> Result<()> {
         let fits = |(found, wanted): (&Tensor, &T)| found.dims()[1..] == wanted.dims()[1..];
-        let all = self.all().zip(skips.iter().chain([middle])).all(fits);
-        if self.skips.len() == skips.len() && all {
+        let many = self.skips.is_empty() || self.skips.len() == skips.len();
+        if many && self.skips.iter().zip(skips).all(fits) && self.middle.iter().zip([middle]).all(fits) {
             return Ok(());
         }
-        Err(Error::Unsupported("the ControlNet was made for networks of another family".into()))
+        Err(Residuals::misfit())
+    }
+
+    pub(crate) fn misfit() -> Error {
+        Error::Unsupported("the ControlNet or adapter was made for networks of another family".into())
     }
 }
 
@@ -120,6 +144,12 @@ pub(crate) trait Denoise: Send + Sync {
         ))
     }
 
+    /// The same with pictures beside the noisy one, latents (b, c, h', w') each.
+    fn forward_beside(&self, x: &Tensor, times: &Tensor, cond: &Cond, references: &[Tensor]) -> Result<Tensor> {
+        let _ = (x, times, cond, references);
+        Err(Error::Unsupported("only networks of Flux.1 read reference pictures; this is another network".into()))
+    }
+
     fn targets(&self) -> Vec<Target>;
 
     /// As [`Network::weight`].
@@ -135,6 +165,11 @@ pub(crate) trait Denoise: Send + Sync {
 
     /// The same network with other layers in the same places.
     fn with_layers(&self, layers: Layers) -> Network;
+
+    /// As [`Network::with_channels`].
+    fn with_channels(&self, channels: usize) -> Result<Network> {
+        Err(Error::Unsupported(format!("only networks of Flux.1 can be made to see more, here {channels} channels")))
+    }
 
     fn norm_targets(&self) -> Vec<NormTarget>;
 
@@ -169,6 +204,15 @@ impl Network {
         Ok(self.0.forward_controlled(&x, &times, &cond, &control.on(self.0.device())?)?.to_device(&back)?)
     }
 
+    /// The same as [`Network::forward`] with pictures that it reads beside the noisy one: scaled latents (b, c, h', w') of
+    /// any size. For networks whose [`Takes::references`] says so.
+    pub fn forward_beside(&self, x: &Tensor, times: &Tensor, cond: &Cond, references: &[Tensor]) -> Result<Tensor> {
+        let (x, times, cond, back) = self.checked(x, times, cond)?;
+        let there = references.iter().map(|picture| Ok(picture.to_device(self.0.device())?));
+        let references = there.collect::<Result<Vec<_>>>()?;
+        Ok(self.0.forward_beside(&x, &times, &cond, &references)?.to_device(&back)?)
+    }
+
     /// The same as [`Network::forward`], showing what each block gives, images as (b, h, w, c), under its module path.
     pub fn forward_observed(
         &self,
@@ -188,8 +232,8 @@ impl Network {
         let (cb, _, d) = cond.context.dims3()?;
         if takes.channels > takes.out_channels && c == takes.out_channels {
             return Err(Error::Unsupported(format!(
-                "this network takes {} channels, found {c}: it is an inpainting network, which also wants the mask and \
-                 the masked picture and cannot be used here; use a plain base with a noise mask",
+                "this network takes {} channels, found {c}: it also wants a picture, and perhaps a mask, beside the noisy \
+                 latent, as samplers give it and training does not; use a plain base here",
                 takes.channels
             )));
         }
@@ -219,6 +263,11 @@ impl Network {
             guidance: there(&cond.guidance)?,
         };
         Ok((x.to_device(device)?, times.to_device(device)?, cond, x.device().clone()))
+    }
+
+    /// The same network with an input of so many channels; weights of those behind its own are zero.
+    pub(crate) fn with_channels(&self, channels: usize) -> Result<Network> {
+        self.0.with_channels(channels)
     }
 
     /// The layers that can get an adapter, in the network's order.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot read its data has failed.
 
 use candle_core::{DType, Device, Tensor};
-use models::{Cond, ControlNet, Memory, load, load_controlnet};
+use models::{Cond, ControlNet, Memory, Residuals, load, load_controlnet};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ fn check(family: &str, net: &ControlNet) {
         close(&format!("skip {i}"), &first(skip), &case[&format!("skip.{i}")]);
     }
     assert!(!case.contains_key(&format!("skip.{}", found.skips.len())));
-    close("middle", &first(&found.middle), &case["middle"]);
+    close("middle", &first(found.middle.as_ref().unwrap()), &case["middle"]);
 
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference/models").join(family);
     let network = load(&reference, &Device::Cpu, DType::F32).unwrap().network;
@@ -73,12 +73,52 @@ fn controlnets_of_sdxl_match_diffusers() {
 }
 
 #[test]
+fn adapters_match_diffusers_in_every_form() {
+    for (name, form) in [("sd15_full", ""), ("sd15_full", "_original"), ("sd15_light", ""), ("sdxl_full", "")] {
+        let net = net(&format!("adapter_{name}{form}.safetensors"));
+        let case = candle_core::safetensors::load(data(&format!("adapter_{name}_outputs.safetensors")), &Device::Cpu);
+        let case = case.unwrap();
+        let family = name.split('_').next().unwrap();
+        let cond = Cond {
+            pooled: case.get("text_embeds").cloned(),
+            size: case.get("time_ids").cloned(),
+            ..Cond::text(case["encoder_hidden_states"].clone())
+        };
+        let (x, times) = (&case["sample"], &case["timesteps"]);
+        let features = net.forward(x, times, &cond, &case["picture"]).unwrap();
+        let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference/models").join(family);
+        let network = load(&reference, &Device::Cpu, DType::F32).unwrap().network;
+        let made = |residuals: &Residuals| network.forward_controlled(x, times, &cond, residuals).unwrap();
+        close(&format!("{name}{form}"), &made(&features.times(0.7).unwrap()), &case["controlled"]);
+        let (some, rest) = (features.times(0.3).unwrap(), features.times(0.4).unwrap());
+        close("two that add up", &made(&some.plus(&rest).unwrap()), &case["controlled"]);
+        close("none", &made(&Residuals::default()), &case["plain"]);
+        assert!(net.is(&net.clone()) && !net.is(&self::net("controlnet_sd15")));
+    }
+}
+
+/// An adapter and a ControlNet of one prompt both count.
+#[test]
+fn adapters_and_controlnets_add_up() {
+    let (case, cond) = case("sd15");
+    let (x, times) = (&case["sample"], &case["timesteps"]);
+    let made = |name: &str| net(name).forward(x, times, &cond, &case["picture"]).unwrap();
+    let (control, adapter) = (made("controlnet_sd15"), made("adapter_sd15_full.safetensors"));
+    let both = control.plus(&adapter).unwrap();
+    assert_eq!(both.skips.len(), control.skips.len());
+    assert_eq!(both.inside.iter().flatten().count(), 4);
+    let other = adapter.plus(&control).unwrap();
+    close("middle", other.middle.as_ref().unwrap(), control.middle.as_ref().unwrap());
+}
+
+#[test]
 fn one_picture_leads_a_whole_batch() {
     let (case, cond) = case("sd15");
     let net = net("controlnet_sd15");
     let picture = case["picture"].narrow(0, 0, 1).unwrap();
     let both = Tensor::cat(&[&picture, &picture], 0).unwrap();
-    let made = |picture: &Tensor| net.forward(&case["sample"], &case["timesteps"], &cond, picture).unwrap().middle;
+    let made =
+        |picture: &Tensor| net.forward(&case["sample"], &case["timesteps"], &cond, picture).unwrap().middle.unwrap();
     close("middle", &made(&picture), &made(&both));
 }
 

@@ -161,16 +161,19 @@ pub struct ModelDirs {
 }
 
 /// Kinds that ComfyUI has too: its workflows give their names without the kind.
-const BARE: [&str; 11] = [
+const BARE: [&str; 14] = [
     "checkpoints",
     "clip",
+    "clip_vision",
     "controlnet",
     "diffusers",
     "diffusion_models",
     "embeddings",
     "loras",
+    "style_models",
     "text_encoders",
     "unet",
+    "upscale_models",
     "vae",
     "vae_approx",
 ];
@@ -258,7 +261,7 @@ impl ModelDirs {
 /// What makes a folder one model.
 const FOLDER_MARKS: [&str; 3] = ["model_index.json", "model.onnx", "config.json"];
 /// Files of weights. Python's pickles are listed, so that the error of whoever names one says why it is not read.
-const ENDINGS: [&str; 5] = ["safetensors", "sft", "gguf", "ckpt", "onnx"];
+const ENDINGS: [&str; 6] = ["safetensors", "sft", "gguf", "ckpt", "pth", "onnx"];
 /// Deeper folders are not looked at.
 const MAX_DEPTH: usize = 4;
 

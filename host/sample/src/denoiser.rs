@@ -35,12 +35,15 @@ impl<F: FnMut(&Tensor, f64) -> Result<Tensor>> Denoiser for F {
 }
 
 /// What a network outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Prediction {
     /// The noise, of variance 1.
     Epsilon,
     /// The velocity √ᾱ·ε − √(1−ᾱ)·x₀ (Salimans and Ho 2022, arXiv:2202.00512).
     V,
+    /// What is added to the noisy latent's share, for data of this standard deviation (Karras et al. 2022,
+    /// arXiv:2206.00364).
+    Edm { data: f64 },
     /// The velocity ε − x₀ of a straight line from clean to noise (Liu et al. 2022, arXiv:2209.03003).
     Flow,
 }
@@ -60,12 +63,14 @@ impl<F: FnMut(&Tensor, f64) -> Result<Tensor>> Denoiser for NetworkDenoiser<'_, 
             let velocity = (self.network)(x, self.table.timestep(sigma))?;
             return Ok((x - (velocity * sigma)?)?);
         }
-        let variance = sigma * sigma + 1.0;
+        let data = if let Prediction::Edm { data } = self.prediction { data * data } else { 1.0 };
+        let variance = sigma * sigma + data;
         let input = (x / variance.sqrt())?;
         let output = (self.network)(&input, self.table.timestep(sigma))?;
         Ok(match self.prediction {
             Prediction::Epsilon | Prediction::Flow => (x - (output * sigma)?)?,
             Prediction::V => ((x / variance)? - (output * (sigma / variance.sqrt()))?)?,
+            Prediction::Edm { .. } => ((x * (data / variance))? + (output * (sigma * data.sqrt() / variance.sqrt()))?)?,
         })
     }
 
@@ -87,6 +92,27 @@ pub fn guide(with: &Tensor, without: &Tensor, scale: f64) -> Result<Tensor> {
 mod tests {
     use super::*;
     use candle_core::Device;
+
+    /// The network that guesses no change is the share of the data in the noisy latent.
+    #[test]
+    fn edm_weighs_data_and_noise() {
+        let table = SigmaTable::continuous(0.002, 120.0);
+        let x = Tensor::new(&[[[[2.0f64]]]], &Device::Cpu).unwrap();
+        let mut denoiser = NetworkDenoiser {
+            table: &table,
+            prediction: Prediction::Edm { data: 0.5 },
+            network: |x: &Tensor, time: f64| {
+                assert!((time - 0.25 * 1.5f64.ln()).abs() < 1e-12);
+                // The input has a variance of 1.
+                let input = x.flatten_all()?.to_vec1::<f64>()?[0];
+                assert!((input - 2.0 / 2.5f64.sqrt()).abs() < 1e-12);
+                Ok(x.zeros_like()?.affine(1.0, 3.0)?)
+            },
+        };
+        let guess = denoiser.denoise(&x, 1.5).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let wanted = 2.0 * 0.25 / 2.5 + 3.0 * 1.5 * 0.5 / 2.5f64.sqrt();
+        assert!((guess[0] - wanted).abs() < 1e-12, "{guess:?}");
+    }
 
     /// Both predictions of the same noise lead to the same clean guess.
     #[test]

@@ -5,6 +5,7 @@
 //! away by [`NetworkDenoiser`]. Start there, then [`SAMPLERS`] and [`SCHEDULES`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod augment;
 mod conventions;
 mod denoiser;
 mod inpaint;
@@ -16,12 +17,13 @@ mod samplers;
 mod schedules;
 mod sigmas;
 
+pub use augment::{Picture, picture_text};
 pub use conventions::{
     CONVENTIONS, Convention, DIFFUSERS, DiffusersScheduler, NoiseRule, Noises, Options, Partial, Plan, Spacing, Spread,
     Start, convention, flow_plan, flux_mu,
 };
 pub use denoiser::{Denoiser, NetworkDenoiser, Prediction, guide};
-pub use inpaint::Inpaint;
+pub use inpaint::{Differential, Inpaint};
 pub use job::{keep_steps, list_of_sigmas};
 pub use mix::Mix;
 pub use noise::{BrownianTree, Engine, Generator, StepNoise, batch_noise, image_noise, indexed_noise};

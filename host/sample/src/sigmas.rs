@@ -21,6 +21,8 @@ enum Time {
     Index(TimeRule),
     /// Flow matching: the sigma itself; `mu` is the shift's exponent.
     Flow { mu: f64 },
+    /// A quarter of its logarithm (Karras et al. 2022, arXiv:2206.00364, Table 1).
+    Log,
 }
 
 /// How a sigma becomes a timestep, which the program that a picture is to equal decides.
@@ -96,10 +98,17 @@ impl SigmaTable {
         Self::flow(shift.ln())
     }
 
+    /// Every level from `min` to `max`, as networks of «EDM» have them: a table of 1,000 entries for schedules that want one.
+    pub fn continuous(min: f64, max: f64) -> Self {
+        let (low, high) = (min.ln(), max.ln());
+        let log_sigmas: Vec<f32> = (0..1000).map(|i| (low + (high - low) * f64::from(i) / 999.0) as f32).collect();
+        Self { sigmas: log_sigmas.iter().map(|log| log.exp()).collect(), log_sigmas, time: Time::Log }
+    }
+
     /// How noisy latents of this table are made.
     pub fn mix(&self) -> Mix {
         match self.time {
-            Time::Index(_) => Mix::Added,
+            Time::Index(_) | Time::Log => Mix::Added,
             // The sigma 1/10000 of the way down, as ComfyUI takes it (`offset_first_sigma_for_snr`).
             Time::Flow { .. } => Mix::Flow { below_one: self.at_percent(1e-4) },
         }
@@ -114,6 +123,10 @@ impl SigmaTable {
         }
         if percent >= 1.0 {
             return 0.0;
+        }
+        if let Time::Log = self.time {
+            let (low, high) = (self.min().ln(), self.max().ln());
+            return ((high - low) * (1.0 - percent) + low).exp();
         }
         self.sigma((1.0 - percent) * if flow { 1.0 } else { 999.0 })
     }
@@ -145,6 +158,7 @@ impl SigmaTable {
     pub fn timestep(&self, sigma: f64) -> f64 {
         match &self.time {
             Time::Flow { .. } => sigma,
+            Time::Log => 0.25 * sigma.ln(),
             Time::Index(TimeRule::Nearest) => self.nearest(sigma),
             Time::Index(TimeRule::Between) => self.between(sigma),
             Time::Index(TimeRule::Listed(list)) => {
@@ -187,6 +201,9 @@ impl SigmaTable {
     pub fn sigma(&self, timestep: f64) -> f64 {
         if let Time::Flow { mu } = self.time {
             return shifted(mu, timestep);
+        }
+        if let Time::Log = self.time {
+            return (4.0 * timestep).exp();
         }
         let t = (timestep as f32).clamp(0.0, self.log_sigmas.len().saturating_sub(1) as f32);
         let (low, high, w) = (t.floor() as usize, t.ceil() as usize, t.fract());
@@ -274,6 +291,17 @@ mod tests {
         assert_eq!(table.timestep(1e-9), 0.0);
         assert_eq!(table.timestep(0.0), 0.0);
         assert!((table.sigma(5000.0) - table.max()).abs() < 1e-4);
+    }
+
+    #[test]
+    fn continuous_levels_have_a_time_each() {
+        let table = SigmaTable::continuous(0.002, 120.0);
+        assert!((table.min() / 0.002 - 1.0).abs() < 1e-6 && (table.max() / 120.0 - 1.0).abs() < 1e-6);
+        for sigma in [0.002, 0.7, 1.0, 90.0] {
+            assert!((table.sigma(table.timestep(sigma)) / sigma - 1.0).abs() < 1e-9);
+        }
+        assert_eq!(table.timestep(1.0), 0.0);
+        assert!((table.at_percent(0.5) - (0.002f64 * 120.0).sqrt()).abs() < 1e-4);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod tokenizer;
 
 pub use config::{Activation, TextConfig};
 pub(crate) use load::{G, H, Kind, L, Reading, full_size, load};
-pub(crate) use names::{is_g, is_h, is_l};
+pub(crate) use names::{is_g, is_h, is_l, open as open_name};
 pub use tokenizer::{Tokenizer, Tokens};
 
 use crate::adapter::{Adapter, NormTarget, Target};

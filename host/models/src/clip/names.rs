@@ -42,7 +42,7 @@ pub(super) fn transformers(key: &str, piece: Piece, projects: bool) -> Vec<Named
 
 /// A tensor of OpenCLIP under transformers' names: query, key and value are one matrix there, and the projection is
 /// turned (mlfoundations/open_clip, transformer.py: `x @ text_projection`).
-pub(super) fn open(key: &str, piece: Piece, projects: bool) -> Vec<Named> {
+pub(crate) fn open(key: &str, piece: Piece, projects: bool) -> Vec<Named> {
     if let Some((_, name)) = OUTER.iter().find(|(old, _)| *old == key) {
         return whole((*name).to_owned(), piece);
     }

@@ -1,6 +1,6 @@
-//! ControlNets from diffusers folders, and from single files in diffusers' names or those of the original code.
+//! ControlNets and T2I-Adapters from diffusers folders, and from single files in diffusers' names or those of the original code.
 
-use super::{ControlNet, names};
+use super::{Adapter, ControlNet, Half, Kind, adapter, names};
 use crate::config::Json;
 use crate::error::Result;
 use crate::family::Shapes;
@@ -19,8 +19,8 @@ pub struct LoadedControlNet {
     pub found: Vec<String>,
 }
 
-/// What a file of the original code has before its keys.
-const PREFIXES: &[&str] = &["control_model."];
+/// What files have before their keys: ControlNets of the original code, adapters of diffusers.
+const PREFIXES: &[&str] = &["control_model.", "adapter."];
 
 /// Loads a ControlNet from a file, or from its folder of a diffusers model.
 ///
@@ -36,11 +36,22 @@ pub fn load_controlnet(path: &Path, memory: &Memory) -> Result<LoadedControlNet>
 }
 
 fn read(source: &Source) -> Result<ControlNet> {
+    if adapter::is_adapter(&source.shapes()) {
+        let (light, theirs) = (!source.has("conv_in."), source.has(".resnets."));
+        let entries = source.entries(|key, piece| match theirs {
+            true => whole(key.to_owned(), piece),
+            false => adapter::name(light, key, piece),
+        });
+        let shapes = shapes_of(&entries);
+        let net = source.build(entries, |part| Adapter::build(&shapes, part))?;
+        source.note("a T2I-Adapter");
+        return Ok(ControlNet(Kind::Adapter(net)));
+    }
     let old = source.has("input_hint_block.");
     if !old && !source.has("controlnet_cond_embedding.") {
         return Err(source.wrong(
-            "this is no ControlNet: it has neither `controlnet_cond_embedding` nor `input_hint_block`. T2I adapters and \
-             ControlNets of other kinds are not read",
+            "this is no ControlNet or T2I-Adapter: it has neither `controlnet_cond_embedding` nor `input_hint_block` nor \
+             an adapter's `body`. ControlNets of other kinds are not read",
         ));
     }
     let layers = crate::unet::names::layers(&source.shapes());
@@ -54,7 +65,8 @@ fn read(source: &Source) -> Result<ControlNet> {
         None => inferred(&shapes).map_err(|what| source.wrong(what))?,
     };
     let widths = widths(&shapes);
-    source.build(entries, |part| ControlNet::build(config, &widths, part))
+    let half = source.build(entries, |part| Half::build(config, &widths, part))?;
+    Ok(ControlNet(Kind::Half(half)))
 }
 
 /// A ControlNet's config is that of a UNet without the way up, and two settings more.

@@ -31,6 +31,7 @@ pub struct Flux {
     mode: Mode,
 }
 
+#[derive(Clone)]
 struct Net {
     config: FluxConfig,
     takes: Takes,
@@ -64,6 +65,7 @@ impl Parts {
 }
 
 /// Two linear layers with a silu between.
+#[derive(Clone, Copy)]
 struct Embedder(LayerId, LayerId);
 
 /// What a pass is conditioned on.
@@ -76,6 +78,8 @@ pub struct FluxCondition<'a> {
     /// Strength of the distilled guidance, (b,) or (1,). [`DEFAULT_GUIDANCE`] if absent; networks without this input
     /// (schnell) ignore it.
     pub guidance: Option<&'a Tensor>,
+    /// Pictures that are read beside the noisy one (Flux.1 Kontext), latents (b, c, h', w') of any size each.
+    pub references: &'a [Tensor],
 }
 
 /// The guidance that ComfyUI takes where a workflow names none.
@@ -138,6 +142,7 @@ impl Flux {
         let (b, c, h, w) = x.dims4()?;
         let (cb, text, d) = condition.context.dims3()?;
         let (want_c, want_d) = (net.config.channels(), net.config.context);
+        let beside = condition.references;
         if (c, cb, d) != (want_c, b, want_d) || h == 0 || w == 0 {
             return Err(Error::Unsupported(format!(
                 "expected latents (b, {want_c}, h, w) and text states (b, n, {want_d}), found {:?} and {:?}",
@@ -159,12 +164,24 @@ impl Flux {
         };
         observe("vec", &vector)?;
         let (layers, img_in) = (self.layers.clone(), net.img_in);
-        let mut img = tape.single(&[&x], move |of| layers.run(img_in, &position::pack(&of[0])?))?;
+        let own = h.div_ceil(2) * w.div_ceil(2);
+        let references = check_references(beside, b, want_c)?;
+        let mut img = tape.single(&[&x], move |of| {
+            // (b, tokens of the picture and of those beside it, 4c)
+            let mut tokens = vec![position::pack(&of[0])?];
+            for picture in &references {
+                tokens.push(position::pack(picture)?);
+            }
+            layers.run(img_in, &Tensor::cat(&tokens, 1)?)
+        })?;
         observe("img_in", &img)?;
         let (layers, txt_in) = (self.layers.clone(), net.txt_in);
         let mut txt = tape.single(&[&context], move |of| layers.run(txt_in, &of[0]))?;
         observe("txt_in", &txt)?;
-        let rotation = position::rotation(&net.config, text, h.div_ceil(2), w.div_ceil(2));
+        let mut places =
+            vec![position::Place { axis: 0, top: 0, left: 0, rows: h.div_ceil(2), columns: w.div_ceil(2) }];
+        places.extend(position::beside(beside));
+        let rotation = position::rotation(&net.config, text, &places);
         let parts = Parts { net: self.net.clone(), layers: self.layers.clone(), rotation: Arc::new(rotation) };
         for (i, &block) in net.double.iter().enumerate() {
             let parts = parts.clone();
@@ -189,7 +206,7 @@ impl Flux {
         let with = parts.clone();
         let img = tape.single(&[&all, &condition], move |of| {
             let pass = with.pass(&of[1]);
-            let img = of[0].narrow(1, text, of[0].dim(1)? - text)?;
+            let img = of[0].narrow(1, text, own)?;
             let m = pass.modulation(with.net.final_modulation, 2)?;
             pass.modulated(&img, &m[1], &m[0])
         })?;
@@ -248,9 +265,11 @@ impl Denoise for Flux {
     }
 
     fn forward(&self, x: &Tensor, times: &Tensor, cond: &Cond, observe: &mut Observe<'_>) -> Result<Tensor> {
-        let condition =
-            FluxCondition { context: &cond.context, pooled: cond.pooled.as_ref(), guidance: cond.guidance.as_ref() };
-        self.forward_observed(x, times, condition, observe)
+        self.forward_observed(x, times, condition(cond, &[]), observe)
+    }
+
+    fn forward_beside(&self, x: &Tensor, times: &Tensor, cond: &Cond, references: &[Tensor]) -> Result<Tensor> {
+        Flux::forward(self, x, times, condition(cond, references))
     }
 
     fn targets(&self) -> Vec<Target> {
@@ -273,6 +292,15 @@ impl Denoise for Flux {
         &self.layers
     }
 
+    fn with_channels(&self, channels: usize) -> Result<Network> {
+        // A token is 2×2 pixels.
+        let layers = self.layers.with_inputs(self.net.img_in, 4 * channels)?;
+        let config = FluxConfig { packed_in: 4 * channels, ..self.net.config.clone() };
+        let takes = Takes { channels, ..self.net.takes.clone() };
+        let net = Net { config, takes, ..Net::clone(&self.net) };
+        Ok(Network::new(Flux { net: Arc::new(net), layers: Arc::new(layers), mode: self.mode.clone() }))
+    }
+
     fn with_layers(&self, layers: Layers) -> Network {
         Network::new(Flux { layers: Arc::new(layers), ..self.clone() })
     }
@@ -284,6 +312,22 @@ impl Denoise for Flux {
     fn with_patches(&self, patches: &HashMap<String, Vec<Patched>>, how: How) -> Result<Network> {
         Flux::with_patches(self, patches, how).map(Network::new)
     }
+}
+
+fn condition<'a>(cond: &'a Cond, references: &'a [Tensor]) -> FluxCondition<'a> {
+    let (pooled, guidance) = (cond.pooled.as_ref(), cond.guidance.as_ref());
+    FluxCondition { context: &cond.context, pooled, guidance, references }
+}
+
+/// Pictures beside the noisy one have its batch and its channels.
+fn check_references(references: &[Tensor], b: usize, c: usize) -> Result<Vec<Tensor>> {
+    if let Some(other) = references.iter().find(|r| r.rank() != 4 || r.dims()[..2] != [b, c]) {
+        return Err(Error::Unsupported(format!(
+            "expected reference pictures ({b}, {c}, h, w), found {:?}; were they encoded with another model's VAE?",
+            other.shape()
+        )));
+    }
+    Ok(references.to_vec())
 }
 
 /// (b, 256): cosines, then sines, of growing periods (`timestep_embedding` of the original code).
@@ -333,6 +377,7 @@ impl Net {
                 pooled: Some(config.pooled),
                 size: false,
                 guidance: config.guidance,
+                references: true,
                 multiple: 1,
                 side: None,
             },

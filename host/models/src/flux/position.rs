@@ -29,8 +29,34 @@ pub(super) fn unpack(tokens: &Tensor, h: usize, w: usize) -> Result<Tensor> {
     Ok(x.narrow(2, 0, h)?.narrow(3, 0, w)?.contiguous()?)
 }
 
-/// The angles of `text` tokens, which all stand at zero, and of the image's tokens behind them.
-pub(super) fn rotation(config: &FluxConfig, text: usize, rows: usize, columns: usize) -> Rotation {
+/// Where the tokens of a picture stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The first of a token's three positions.
+    pub(super) axis: usize,
+    pub(super) top: usize,
+    pub(super) left: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+/// The places of pictures (b, c, h, w) beside the noisy one: on a sheet of their own, each below or right of those before,
+/// whichever keeps the sheet smaller (ComfyUI, `ref_latents_method` «offset», which Flux.1 Kontext has).
+pub(super) fn beside(pictures: &[Tensor]) -> Vec<Place> {
+    let (mut height, mut width) = (0, 0);
+    let mut places = Vec::with_capacity(pictures.len());
+    for picture in pictures {
+        let [.., h, w] = *picture.dims() else { continue };
+        let (top, left) = if h + height > w + width { (0, width) } else { (height, 0) };
+        (height, width) = (height.max(h + top), width.max(w + left));
+        let tokens = |pixels: usize| pixels.div_ceil(2);
+        places.push(Place { axis: 1, top: tokens(top), left: tokens(left), rows: tokens(h), columns: tokens(w) });
+    }
+    places
+}
+
+/// The angles of `text` tokens, which all stand at zero, and of the tokens of pictures behind them.
+pub(super) fn rotation(config: &FluxConfig, text: usize, places: &[Place]) -> Rotation {
     let half = config.hidden / config.heads / 2;
     let periods: Vec<(usize, f64)> = config
         .axes
@@ -39,11 +65,13 @@ pub(super) fn rotation(config: &FluxConfig, text: usize, rows: usize, columns: u
         .flat_map(|(axis, &width)| (0..width / 2).map(move |i| (axis, THETA.powf(-((2 * i) as f64) / width as f64))))
         .collect();
     let mut angles = vec![0.0; text * half];
-    angles.reserve(rows * columns * half);
-    for row in 0..rows {
-        for column in 0..columns {
-            let place = [0.0, row as f64, column as f64];
-            angles.extend(periods.iter().map(|&(axis, omega)| place[axis] * omega));
+    angles.reserve(places.iter().map(|p| p.rows * p.columns * half).sum());
+    for place in places {
+        for row in place.top..place.top + place.rows {
+            for column in place.left..place.left + place.columns {
+                let at = [place.axis as f64, row as f64, column as f64];
+                angles.extend(periods.iter().map(|&(axis, omega)| at[axis] * omega));
+            }
         }
     }
     Rotation::new(&angles, half)
@@ -66,6 +94,14 @@ mod tests {
             assert_eq!(tokens.dims(), [2, h.div_ceil(2) * w.div_ceil(2), 12]);
             close(&unpack(&tokens, h, w).unwrap(), &x, 0.0).unwrap();
         }
+    }
+
+    #[test]
+    fn pictures_beside_stand_on_a_sheet_of_their_own() {
+        let picture = |h, w| Tensor::zeros((1, 1, h, w), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+        let found = beside(&[picture(4, 8), picture(4, 6), picture(10, 3)]);
+        let place = |top, left, rows, columns| Place { axis: 1, top, left, rows, columns };
+        assert_eq!(found, [place(0, 0, 2, 4), place(2, 0, 2, 3), place(0, 4, 5, 2)]);
     }
 
     #[test]

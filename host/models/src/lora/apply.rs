@@ -87,7 +87,9 @@ impl File {
             Part::Network => strength_model,
             Part::Text(index) => strengths_text[index],
         };
-        let plan = self.plan(&names(network, texts), false, options, &strength)?;
+        let wide = self.widened(network)?;
+        let plan = self.plan(&names(&wide, texts), false, options, &strength)?;
+        let network = if strength_model == 0.0 { network } else { &wide };
         let mut applied = Applied { network: network.clone(), texts: texts.clone(), warnings: plan.warnings };
         for (part, patches) in &plan.patches {
             match part {
@@ -115,13 +117,29 @@ impl File {
             return Ok((applied.network, applied.warnings));
         }
         finite(&[strength])?;
-        let names = Names::new(&parameters(network.targets(), network.norm_targets()), &[]);
+        let wide = self.widened(network)?;
+        let names = Names::new(&parameters(wide.targets(), wide.norm_targets()), &[]);
         let plan = self.plan(&names, true, options, &|_| strength)?;
         let network = match plan.patches.get(&Part::Network) {
-            Some(patches) => network.with_patches(patches, options.how)?,
+            Some(patches) => wide.with_patches(patches, options.how)?,
             None => network.clone(),
         };
         Ok((network, plan.warnings))
+    }
+
+    /// A network that sees as much as the file has weights for: those of Flux.1 for edges and depths let it see a picture
+    /// beside the noise.
+    fn widened(&self, network: &Network) -> Result<Network> {
+        let first = network.targets().into_iter().find(|target| target.path == "img_in");
+        let named = |name: &str| name.ends_with("img_in") || name.ends_with("x_embedder");
+        let module = self.modules.iter().find(|(name, _)| named(name)).map(|(_, (_, module))| module);
+        if let (Some(Target { shape: TargetKind::Linear { inp, out }, .. }), Some(module)) = (first, module) {
+            let fits = |inputs: usize| on_weight(module, &[out, inputs], DoraNorm::LyCoris).is_ok();
+            if !fits(inp) && fits(2 * inp) {
+                return network.with_channels(2 * network.takes().channels);
+            }
+        }
+        Ok(network.clone())
     }
 
     /// What the file does to the networks of these names, each at its strength.

@@ -92,7 +92,8 @@ pub(crate) const LEAVES: &[Leaf] = &[
     same("weight", ".weight"),
     same("diff", ".diff"),
     same("diff_b", ".diff_b"),
-    same("set_weight", ".set_weight"),
+    // The networks for edges and depths of Flux.1 have the norms' weights as the model has them.
+    Leaf { name: "set_weight", kohya: ".set_weight", peft: ".set_weight", others: &[".scale"] },
     same("w_norm", ".w_norm"),
     same("b_norm", ".b_norm"),
 ];

@@ -15,6 +15,16 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 3, 1, 2))?.contiguous()
 }
 
+/// (b, c, h, w) → (b, c·f², h/f, w/f): f×f pixels are channels of one (torch, `pixel_unshuffle`).
+pub(crate) fn folded(x: &Tensor, f: usize) -> Result<Tensor> {
+    let (b, c, h, w) = x.dims4()?;
+    if f == 1 {
+        return Ok(x.clone());
+    }
+    let x = x.reshape(vec![b, c, h / f, f, w / f, f])?.permute(vec![0, 1, 3, 5, 2, 4])?;
+    x.contiguous()?.reshape((b, c * f * f, h / f, w / f))
+}
+
 /// `a` (…, c) and `b` (…, d) side by side → (…, c + d).
 pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (Some((&c, rows)), Some((&d, other))) = (a.dims().split_last(), b.dims().split_last()) else {

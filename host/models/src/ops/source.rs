@@ -207,6 +207,41 @@ impl Source for Slice {
     }
 }
 
+/// A matrix with columns of zeros behind those of another source.
+pub(crate) struct Wider {
+    inner: Arc<dyn Source>,
+    shape: [usize; 2],
+}
+
+impl Wider {
+    /// `inner` is a matrix of at most so many columns.
+    pub(crate) fn new(inner: Arc<dyn Source>, columns: usize) -> Wider {
+        let shape = [inner.shape()[0], columns];
+        Wider { inner, shape }
+    }
+}
+
+impl Source for Wider {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn rows(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        let (own, all) = (self.inner.shape()[1], self.shape[1]);
+        let mut values = vec![0f32; out.len() / all * own];
+        self.inner.rows(first, &mut values)?;
+        for (wide, narrow) in out.chunks_exact_mut(all).zip(values.chunks_exact(own)) {
+            wide[..own].copy_from_slice(narrow);
+            wide[own..].fill(0.0);
+        }
+        Ok(())
+    }
+
+    fn opened(&self) -> Result<Option<Arc<dyn Source>>> {
+        Ok(self.inner.opened()?.map(|inner| Arc::new(Wider::new(inner, self.shape[1])) as Arc<dyn Source>))
+    }
+}
+
 /// Sources one under the other.
 pub(crate) struct Joined {
     parts: Vec<Arc<dyn Source>>,

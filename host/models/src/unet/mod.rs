@@ -162,10 +162,12 @@ impl UNet {
     ) -> Result<Tensor> {
         let net = &*self.net;
         let mut tape = Tape::new(&self.mode);
-        let (mut x, mut skips, time, context) = self.down(&mut tape, x, times, cond, None, observe)?;
+        let inside = control.map_or(&[][..], |control| control.inside.as_slice());
+        let (mut x, mut skips, time, context) = self.down(&mut tape, x, times, cond, (None, inside), observe)?;
         if let Some(control) = control {
             control.check(&skips, &x)?;
-            for (value, residual) in skips.iter_mut().chain([&mut x]).zip(control.all()) {
+            let middle = control.middle.as_ref().map(|middle| (&mut x, middle));
+            for (value, residual) in skips.iter_mut().zip(&control.skips).chain(middle) {
                 let residual = tape.input(residual);
                 *value = tape.single(&[&*value, &residual], |of| Ok(of[0].broadcast_add(&of[1])?))?;
             }
@@ -203,14 +205,14 @@ impl UNet {
     }
 
     /// The way down and the middle: what the middle gives, what is kept for the way up, and the embedded conditions.
-    /// `hint` (b or 1, h, w, c) is added to what the first convolution gives.
+    /// `hint` (b or 1, h, w, c) is added to what the first convolution gives, and `inside` as [`Residuals::inside`] says.
     pub(crate) fn down(
         &self,
         tape: &mut Tape,
         x: &Tensor,
         times: &Tensor,
         cond: &Cond,
-        hint: Option<&Tensor>,
+        (hint, inside): (Option<&Tensor>, &[Option<Tensor>]),
         observe: &mut Observe<'_>,
     ) -> Result<(Value, Vec<Value>, Value, Value)> {
         let net = &*self.net;
@@ -223,6 +225,7 @@ impl UNet {
             let hint = tape.input(hint);
             x = tape.single(&[&x, &hint], |of| Ok(of[0].broadcast_add(&of[1])?))?;
         }
+        x = with_inside(tape, x, inside, 0)?;
         let mut skips = vec![x.clone()];
         for (i, block) in net.down.iter().enumerate() {
             for (j, resnet) in block.resnets.iter().enumerate() {
@@ -232,11 +235,13 @@ impl UNet {
                     x = attention.forward(&self.layers, tape, &x, &context)?;
                     observe(&format!("down_blocks.{i}.attentions.{j}"), &x)?;
                 }
+                x = with_inside(tape, x, inside, skips.len())?;
                 skips.push(x.clone());
             }
             if let Some(conv) = block.resize {
                 let layers = self.layers.clone();
                 x = tape.single(&[&x], move |of| layers.run(conv, &of[0]))?;
+                x = with_inside(tape, x, inside, skips.len())?;
                 skips.push(x.clone());
             }
             observe(&format!("down_blocks.{i}"), &x)?;
@@ -437,6 +442,16 @@ impl Net {
     }
 }
 
+/// With what an adapter adds at this place of the way down.
+fn with_inside(tape: &mut Tape, x: Value, inside: &[Option<Tensor>], at: usize) -> Result<Value> {
+    let Some(Some(feature)) = inside.get(at) else { return Ok(x) };
+    if feature.dims()[1..] != x.dims()[1..] {
+        return Err(Residuals::misfit());
+    }
+    let feature = tape.input(feature);
+    tape.single(&[&x, &feature], |of| Ok(of[0].broadcast_add(&of[1])?))
+}
+
 impl UNetConfig {
     /// Channels of what is kept for the way up, and last of what the middle gives.
     fn skips(&self) -> Vec<usize> {
@@ -457,6 +472,7 @@ impl UNetConfig {
             pooled: self.addition.map(|a| a.pooled()),
             size: self.addition.is_some(),
             guidance: false,
+            references: false,
             // Each level but the last halves the latent.
             multiple: 1 << (self.block_out_channels.len() - 1),
             side: self.sample_size,

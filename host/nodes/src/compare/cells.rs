@@ -82,6 +82,7 @@ pub(super) fn make(
             latent: noise.zeros_like()?,
             noise: Noises { start: noise, steps: StepNoise::from_seeds(&seeds) },
             mask: None,
+            seed: part.first().map_or(0, |one| one.seed),
         };
         let done = walk(ctx, model, &guidance, &path, start, (count.done, count.total))?;
         count.done += settings.walk.steps as u64;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(crate) struct LoadImage {
     /// The file; a relative path begins at the workflow's folder.
     #[input(host_list = "file")]
-    image: String,
+    pub(super) image: String,
 }
 
 impl TypedNode for LoadImage {

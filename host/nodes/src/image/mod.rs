@@ -9,7 +9,9 @@ mod get_image_size;
 mod grow_mask;
 mod image_batch;
 mod image_blend;
+mod image_blur;
 mod image_color_to_mask;
+mod image_compare;
 mod image_composite_masked;
 mod image_crop;
 mod image_flip;
@@ -21,11 +23,16 @@ mod image_scale;
 mod image_scale_by;
 mod image_scale_to_max_dimension;
 mod image_scale_to_total_pixels;
+mod image_sharpen;
 mod image_stitch;
 mod image_to_mask;
+mod image_upscale_with_model;
 mod invert_mask;
+mod join_image_with_alpha;
+mod kernel;
 mod load_image;
 mod load_image_mask;
+mod load_image_output;
 mod mask_composite;
 mod mask_preview;
 mod mask_to_image;
@@ -36,6 +43,7 @@ mod resize;
 mod resize_and_pad_image;
 mod save_image;
 mod solid_mask;
+mod split_image_with_alpha;
 #[cfg(test)]
 mod tests;
 mod threshold_mask;
@@ -48,6 +56,7 @@ pub(crate) use save_image::{next_number, with_workflow};
 pub(crate) const NODES: &[Make] = &[
     node::<load_image::LoadImage>,
     node::<load_image_mask::LoadImageMask>,
+    node::<load_image_output::LoadImageOutput>,
     node::<save_image::SaveImage>,
     node::<preview_image::PreviewImage>,
     node::<empty_image::EmptyImage>,
@@ -82,4 +91,10 @@ pub(crate) const NODES: &[Make] = &[
     node::<repeat_image_batch::RepeatImageBatch>,
     node::<resize_and_pad_image::ResizeAndPadImage>,
     node::<canny::Canny>,
+    node::<image_blur::ImageBlur>,
+    node::<image_sharpen::ImageSharpen>,
+    node::<image_upscale_with_model::ImageUpscaleWithModel>,
+    node::<image_compare::ImageCompare>,
+    node::<join_image_with_alpha::JoinImageWithAlpha>,
+    node::<split_image_with_alpha::SplitImageWithAlpha>,
 ];

@@ -31,8 +31,8 @@ mod vae_encode_tiled;
 
 use crate::Make;
 use engine::node;
-pub(crate) use pixels::decode;
-pub(crate) use vae_encode::encode_pictures;
+pub(crate) use pixels::{crop, decode, grey_out};
+pub(crate) use vae_encode::{encode_pictures, encode_pixels};
 
 pub(crate) const NODES: &[Make] = &[
     node::<empty_latent_image::EmptyLatentImage>,

@@ -1,8 +1,9 @@
 //! Between latents and pictures.
 
+use super::batch::repeat_to;
 use crate::types::VaeModel;
 use anyhow::{Result, bail};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use engine::Context;
 use models::Tiling;
 
@@ -38,13 +39,21 @@ pub(super) fn encode(vae: &VaeModel, pixels: &Tensor) -> Result<Tensor> {
 }
 
 /// The centre of pictures (b, c, H, W), with sides that `factor` divides.
-pub(super) fn crop(pixels: &Tensor, factor: usize) -> Result<Tensor> {
+pub(crate) fn crop(pixels: &Tensor, factor: usize) -> Result<Tensor> {
     let (_, _, h, w) = pixels.dims4()?;
     if h < factor || w < factor {
         bail!("{w}×{h} is too small: both sides must be at least {factor}");
     }
     let (top, left) = (h % factor / 2, w % factor / 2);
     Ok(pixels.narrow(2, top, h / factor * factor)?.narrow(3, left, w / factor * factor)?.contiguous()?)
+}
+
+/// Pictures (b, 3, H, W) of 0…1 that are grey where a mask (m, 1, H, W) is white.
+pub(crate) fn grey_out(pixels: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    // torch rounds a half to zero.
+    let outside = (1.0 - mask.gt(0.5f32)?.to_dtype(DType::F32)?)?;
+    let outside = repeat_to(&outside, pixels.dim(0)?)?;
+    Ok(((pixels - 0.5)?.broadcast_mul(&outside)? + 0.5)?)
 }
 
 /// Through the autoencoder in tiles of three shapes, wide, high and square, so that the seams of one are hidden by the

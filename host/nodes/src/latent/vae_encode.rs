@@ -30,8 +30,13 @@ impl TypedNode for VAEEncode {
 
 /// Pictures of one size as latents.
 pub(crate) fn encode_pictures(ctx: &Context, vae: &VaeModel, pictures: &ImageBatch) -> anyhow::Result<Latent> {
-    let device = &ctx.services::<Host>().device;
-    let pixels = crop(&same_size(pictures)?, vae.vae.config().factor())?.to_device(device)?;
+    let pixels = crop(&same_size(pictures)?, vae.vae.config().factor())?;
+    Ok(Latent::new(encode_pixels(ctx, vae, &pixels)?))
+}
+
+/// Pictures (b, 3, H, W) of 0…1, with sides that the latent's scale divides, as latents (b, c, h, w).
+pub(crate) fn encode_pixels(ctx: &Context, vae: &VaeModel, pixels: &Tensor) -> anyhow::Result<Tensor> {
+    let pixels = pixels.to_device(&ctx.services::<Host>().device)?;
     let count = pixels.dim(0)?;
     let mut latents = Vec::with_capacity(count);
     for i in 0..count {
@@ -39,5 +44,5 @@ pub(crate) fn encode_pictures(ctx: &Context, vae: &VaeModel, pictures: &ImageBat
         latents.push(encode(vae, &pixels.narrow(0, i, 1)?)?);
         ctx.progress(i as u64 + 1, count as u64, "encoding");
     }
-    Ok(Latent::new(Tensor::cat(&latents, 0)?))
+    Ok(Tensor::cat(&latents, 0)?)
 }

@@ -1,6 +1,6 @@
 use super::batch::repeat_to;
-use super::pixels::{crop, encode};
-use crate::Host;
+use super::pixels::crop;
+use super::vae_encode::encode_pixels;
 use crate::image::same_size;
 use crate::types::{ImageBatch, Latent, Mask, VaeModel};
 use candle_core::Tensor;
@@ -38,15 +38,10 @@ impl TypedNode for VAEEncodeForInpaint {
         let mask = crop(&mask, factor)?.round()?;
         let pixels = crop(&pixels, factor)?;
         let outside = repeat_to(&(1.0 - &mask)?, b)?;
-        let pixels = ((pixels - 0.5)?.broadcast_mul(&outside)? + 0.5)?.to_device(&ctx.services::<Host>().device)?;
-        let mut latents = Vec::with_capacity(b);
-        for i in 0..b {
-            ctx.check_cancelled()?;
-            latents.push(encode(&self.vae, &pixels.narrow(0, i, 1)?)?);
-            ctx.progress(i as u64 + 1, b as u64, "encoding");
-        }
+        let pixels = ((pixels - 0.5)?.broadcast_mul(&outside)? + 0.5)?;
+        let samples = encode_pixels(ctx, &self.vae, &pixels)?;
         let noise_mask = Some(grow(&mask, self.grow_mask_by as usize)?);
-        Ok(Arc::new(Latent { noise_mask, ..Latent::new(Tensor::cat(&latents, 0)?) }))
+        Ok(Arc::new(Latent { noise_mask, ..Latent::new(samples) }))
     }
 }
 

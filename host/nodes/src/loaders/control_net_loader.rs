@@ -4,7 +4,7 @@ use engine::{Context, TypedNode};
 use spec::{Inputs, Values};
 use std::sync::Arc;
 
-/// Loads a ControlNet of SD 1.x, 2.x or SDXL.
+/// Loads a ControlNet of SD 1.x, 2.x or SDXL, or a T2I-Adapter of SD 1.x or SDXL.
 #[derive(Inputs)]
 pub(crate) struct ControlNetLoader {
     /// The file or folder, in the folder `controlnet` of the models.

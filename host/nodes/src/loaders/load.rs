@@ -38,6 +38,8 @@ pub(crate) fn base(ctx: &Context, kind: &str, name: &str) -> anyhow::Result<Part
         latent: loaded.latent,
         base_text: Some(loaded.text.clone()),
         sampling: None,
+        predicts: None,
+        differential: None,
     };
     let clip = Clip { text: loaded.text, skip: None };
     let parts = (Arc::new(model), Arc::new(clip), Arc::new(VaeModel { vae: loaded.vae }));

@@ -2,6 +2,7 @@
 
 mod checkpoint_loader_simple;
 mod clip_loader;
+mod clip_vision_loader;
 mod control_net_loader;
 mod diffusers_loader;
 mod dual_clip_loader;
@@ -9,7 +10,9 @@ mod load;
 mod lora_loader;
 mod lora_loader_model_only;
 mod lora_options;
+mod style_model_loader;
 mod unet_loader;
+mod upscale_model_loader;
 mod vae_loader;
 
 use crate::Make;
@@ -26,4 +29,7 @@ pub(crate) const NODES: &[Make] = &[
     node::<lora_loader::LoraLoader>,
     node::<lora_loader_model_only::LoraLoaderModelOnly>,
     node::<control_net_loader::ControlNetLoader>,
+    node::<upscale_model_loader::UpscaleModelLoader>,
+    node::<clip_vision_loader::CLIPVisionLoader>,
+    node::<style_model_loader::StyleModelLoader>,
 ];

@@ -44,6 +44,8 @@ impl TypedNode for UNETLoader {
                 latent: loaded.family.latent,
                 base_text: None,
                 sampling: None,
+                predicts: None,
+                differential: None,
             };
             Ok((model, loaded.found))
         })

@@ -75,12 +75,11 @@ impl Link {
     /// (ComfyUI, `ControlNet.get_control`).
     fn picture(&self, x: &Tensor) -> Result<Tensor> {
         let (b, _, h, w) = x.dims4()?;
+        let (h, w) = self.control.net.picture_size(h, w);
         let mut kept = self.picture.lock().unwrap_or_else(PoisonError::into_inner);
-        let picture = match kept.take().filter(|p| p.dims()[2..] == [8 * h, 8 * w]) {
+        let picture = match kept.take().filter(|p| p.dims()[2..] == [h, w]) {
             Some(picture) => picture,
-            None => {
-                resize(&same_size(&self.control.picture)?, models::interpolation("nearest-exact")?, 8 * h, 8 * w, true)?
-            }
+            None => resize(&same_size(&self.control.picture)?, models::interpolation("nearest-exact")?, h, w, true)?,
         };
         *kept = Some(picture.clone());
         match picture.dim(0)? {

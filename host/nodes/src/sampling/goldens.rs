@@ -1,5 +1,6 @@
 //! Recorded walks of other programs through the tiny networks of each family.
 
+use super::beside::Scene;
 use super::guide::Guided;
 use super::leads::Sides;
 use super::walk::{Path, Start, Walk, walk};
@@ -55,6 +56,8 @@ fn model(folder: &str) -> Option<Model> {
         noise: loaded.noise,
         latent: loaded.latent,
         sampling: None,
+        predicts: None,
+        differential: None,
     })
 }
 
@@ -102,6 +105,7 @@ fn equals_comfyui_on_sd15() {
             latent: noise.zeros_like().unwrap(),
             noise: Noises { start: noise, steps: StepNoise::Given(draws) },
             mask: None,
+            seed: 0,
         };
         let done = walk(&ctx, &model, &guidance, &path.path(&model).unwrap(), start, (0, 0)).unwrap();
         let found = model.latent.scale(&done.samples).unwrap();
@@ -114,7 +118,7 @@ fn equals_comfyui_on_sd15() {
 /// Walks from noise of the first sigma, by another program's rules for timesteps: the scaled latent at the end.
 fn go(model: &Model, table: &SigmaTable, guidance: &Guidance, path: &Path, x: Tensor, steps: StepNoise) -> Tensor {
     let (b, _, h, w) = x.dims4().unwrap();
-    let mut guided = Guided::new(guidance, model, table, Sides { b, h, w }, &Device::Cpu).unwrap();
+    let mut guided = Guided::new(guidance, model, table, Sides { b, h, w }, Scene::default(), &Device::Cpu).unwrap();
     let mut steps = steps;
     path.sampler.sample(&mut guided, x, &path.sigmas, &mut steps, &mut |_| Ok(())).unwrap()
 }
@@ -208,7 +212,8 @@ fn prompts_share_the_picture_by_their_strengths() {
     let table = model.sigma_table();
     let guess = |conds: Vec<Cond>| {
         let guidance = Guidance::Plain(Arc::new(Conditioning(conds)));
-        let mut guided = Guided::new(&guidance, &model, &table, Sides { b, h, w }, &Device::Cpu).unwrap();
+        let sides = Sides { b, h, w };
+        let mut guided = Guided::new(&guidance, &model, &table, sides, Scene::default(), &Device::Cpu).unwrap();
         sample::Denoiser::denoise(&mut guided, &x, 3.0).unwrap()
     };
     let (a, c) = (guess(vec![prompt(one, None)]), guess(vec![prompt(two, None)]));

@@ -1,5 +1,6 @@
 //! A model with what leads it, as the denoiser that samplers ask.
 
+use super::beside::Scene;
 use super::leads::{Lead, Sides};
 use crate::types::{Conditioning, Guidance, Model};
 use anyhow::Result;
@@ -39,6 +40,7 @@ impl<'a> Guided<'a> {
         model: &'a Model,
         table: &'a SigmaTable,
         sides: Sides,
+        scene: Scene<'_>,
         device: &Device,
     ) -> Result<Self> {
         let (conditionings, rule): (Vec<&Conditioning>, Rule) = match guidance {
@@ -48,7 +50,8 @@ impl<'a> Guided<'a> {
                 (vec![first, second, negative], Rule::Dual { first: *first_cfg, second: *second_cfg, nested: *nested })
             }
         };
-        let ready = |c: &Conditioning| c.0.iter().map(|one| Lead::new(one, model, table, sides, device)).collect();
+        let ready =
+            |c: &Conditioning| c.0.iter().map(|one| Lead::new(one, model, table, sides, scene, device)).collect();
         let mut lists = conditionings.into_iter().map(ready).collect::<Result<Vec<Vec<Lead>>>>()?;
         for i in 0..lists.len() {
             for other in (0..lists.len()).filter(|&other| other != i) {
@@ -115,15 +118,30 @@ impl<'a> Guided<'a> {
             size: stack(conds.iter().map(|c| c.size.as_ref()))?,
             guidance: stack(conds.iter().map(|c| c.guidance.as_ref()))?,
         };
+        let beside = jobs.iter().map(|(_, lead)| lead.beside.as_ref().map(|t| lead.cut(t)).transpose());
+        let beside = beside.collect::<Result<Option<Vec<_>>>>()?.map(|all| Tensor::cat(&all, 0)).transpose()?;
+        let pictures = jobs.first().map_or(0, |(_, lead)| lead.references.len());
+        let references = (0..pictures).map(|i| {
+            let each: Vec<&Tensor> = jobs.iter().map(|(_, lead)| &lead.references[i]).collect();
+            Tensor::cat(&each, 0)
+        });
+        let references = references.collect::<candle_core::Result<Vec<_>>>()?;
         let follow = jobs.first().and_then(|(_, lead)| lead.control.as_deref());
         let mut network = NetworkDenoiser {
             table: self.table,
             prediction: self.model.sampler_prediction(),
             network: |x: &Tensor, time: f64| {
                 let times = Tensor::new(&[time as f32], x.device())?;
+                let seen = match &beside {
+                    Some(beside) => Tensor::cat(&[x, beside], 1)?,
+                    None => x.clone(),
+                };
+                if !references.is_empty() {
+                    return Ok(self.model.network.forward_beside(&seen, &times, &cond, &references)?);
+                }
                 match follow.map(|f| f.residuals(x, &times, &cond, sigma)).transpose()?.flatten() {
-                    Some(control) => Ok(self.model.network.forward_controlled(x, &times, &cond, &control)?),
-                    None => Ok(self.model.network.forward(x, &times, &cond)?),
+                    Some(control) => Ok(self.model.network.forward_controlled(&seen, &times, &cond, &control)?),
+                    None => Ok(self.model.network.forward(&seen, &times, &cond)?),
                 }
             },
         };
@@ -148,7 +166,9 @@ fn goes_with(a: &Lead, b: &Lead) -> bool {
         (Some(a), Some(b)) => a.is(b),
         _ => false,
     };
-    sides(a) == sides(b) && a.cond.context.dims() == b.cond.context.dims() && pooled(a) == pooled(b) && same_control
+    let pictures = |lead: &Lead| lead.references.iter().map(|t| t.dims().to_vec()).collect::<Vec<_>>();
+    let same_text = a.cond.context.dims() == b.cond.context.dims() && pooled(a) == pooled(b);
+    sides(a) == sides(b) && same_text && same_control && pictures(a) == pictures(b)
 }
 
 fn is_one(cfg: f64) -> bool {

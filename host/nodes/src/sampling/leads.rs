@@ -1,6 +1,8 @@
 //! Prompts made ready for a walk: in the latent's size, and for its noise levels.
 
+use super::beside::{self, Scene};
 use super::control::Follow;
+use super::unclip;
 use crate::types::{Area, Cond, CondMask, Model};
 use anyhow::{Result, bail};
 use candle_core::{DType, Device, Tensor};
@@ -22,6 +24,10 @@ pub(super) struct Lead {
     to: f64,
     /// What it follows.
     pub(super) control: Option<Arc<Follow>>,
+    /// What the network sees beside the latent, (b, n, h, w).
+    pub(super) beside: Option<Tensor>,
+    /// Pictures that it reads, scaled, (b, c, h', w') each.
+    pub(super) references: Vec<Tensor>,
 }
 
 /// Of latent pixels.
@@ -45,7 +51,14 @@ pub(super) struct Sides {
 const DEFAULT_GUIDANCE: f64 = 3.5;
 
 impl Lead {
-    pub(super) fn new(cond: &Cond, model: &Model, table: &SigmaTable, sides: Sides, device: &Device) -> Result<Self> {
+    pub(super) fn new(
+        cond: &Cond,
+        model: &Model,
+        table: &SigmaTable,
+        sides: Sides,
+        scene: Scene<'_>,
+        device: &Device,
+    ) -> Result<Self> {
         let (mut area, mut share) = (cond.area.map(|area| rectangle(area, sides)).transpose()?, None);
         if let Some(mask) = &cond.mask {
             let (pixels, filled) = stretched(mask, sides)?;
@@ -65,7 +78,11 @@ impl Lead {
         let from = if cond.range.0 > 0.0 { table.at_percent(cond.range.0) } else { f64::INFINITY };
         let to = if cond.range.1 < 1.0 { table.at_percent(cond.range.1) } else { 0.0 };
         let control = cond.control.as_ref().map(|control| Arc::new(Follow::new(control, table)));
-        Ok(Self { cond: for_network(cond, model, sides, device)?, area, share, from, to, control })
+        let beside = beside::channels(cond, model, sides, scene, device)?;
+        let read = cond.references.iter().filter(|_| model.network.takes().references);
+        let references = read.map(|picture| spread(&model.latent.scale(picture)?, sides.b)).collect::<Result<_>>()?;
+        let cond = for_network(cond, model, sides, scene, device)?;
+        Ok(Self { cond, area, share, from, to, control, beside, references })
     }
 
     pub(super) fn leads_at(&self, sigma: f64) -> bool {
@@ -115,8 +132,8 @@ impl Lead {
             // The first of equals.
             let smallest = leads.iter().filter(|lead| around(lead)).min_by_key(|lead| size(lead));
             let Some(smallest) = smallest.filter(|lead| lead.area != Some(area)) else { continue };
-            let cond = smallest.cond.clone();
-            leads.push(Self { cond, ..other.clone() });
+            let Self { cond, beside, references, .. } = smallest.clone();
+            leads.push(Self { cond, beside, references, ..other.clone() });
         }
     }
 }
@@ -125,8 +142,14 @@ fn mask_strength(cond: &Cond) -> f64 {
     cond.mask.as_ref().map_or(1.0, |mask| mask.strength)
 }
 
-fn for_network(cond: &Cond, model: &Model, sides: Sides, device: &Device) -> Result<models::Cond> {
+fn for_network(cond: &Cond, model: &Model, sides: Sides, scene: Scene<'_>, device: &Device) -> Result<models::Cond> {
     let takes = model.network.takes();
+    let pooled = match (takes.pooled, takes.size) {
+        (None, _) => None,
+        // SDXL: pictures stand in for the text.
+        (Some(width), true) if !cond.pictures.is_empty() => Some(unclip::pooled(&cond.pictures, width, scene.seed)?),
+        (Some(_), _) => cond.pooled.clone(),
+    };
     let b = sides.b;
     let size = takes.size.then(|| {
         let pixels = |side: usize| (side * model.latent.factor) as f32;
@@ -136,7 +159,7 @@ fn for_network(cond: &Cond, model: &Model, sides: Sides, device: &Device) -> Res
     let guidance = takes.guidance.then(|| vec![cond.guidance.unwrap_or(DEFAULT_GUIDANCE) as f32; b]);
     Ok(models::Cond {
         context: spread(&cond.states, b)?,
-        pooled: cond.pooled.as_ref().filter(|_| takes.pooled.is_some()).map(|pooled| spread(pooled, b)).transpose()?,
+        pooled: pooled.map(|pooled| spread(&pooled, b)).transpose()?,
         size: size.map(|size| Tensor::new(&[size], device)?.repeat((b, 1))).transpose()?,
         guidance: guidance.map(|guidance| Tensor::from_vec(guidance, b, device)).transpose()?,
     })

@@ -3,11 +3,15 @@
 mod add_noise;
 mod basic_guider;
 mod basic_scheduler;
+mod beside;
+#[cfg(test)]
+mod beside_tests;
 mod beta_sampling_scheduler;
 mod cfg_guider;
 mod control;
 #[cfg(test)]
 mod control_tests;
+mod differential_diffusion;
 mod disable_noise;
 mod dual_cfg_guider;
 mod exponential_scheduler;
@@ -21,6 +25,7 @@ mod k_sampler_advanced;
 mod k_sampler_select;
 mod karras_scheduler;
 mod leads;
+mod model_sampling_continuous_edm;
 mod model_sampling_discrete;
 mod model_sampling_flux;
 mod preview;
@@ -33,6 +38,7 @@ mod split_sigmas;
 mod split_sigmas_denoise;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unclip;
 mod walk;
 
 use crate::Make;
@@ -64,4 +70,6 @@ pub(crate) const NODES: &[Make] = &[
     node::<dual_cfg_guider::DualCFGGuider>,
     node::<model_sampling_flux::ModelSamplingFlux>,
     node::<model_sampling_discrete::ModelSamplingDiscrete>,
+    node::<model_sampling_continuous_edm::ModelSamplingContinuousEDM>,
+    node::<differential_diffusion::DifferentialDiffusion>,
 ];

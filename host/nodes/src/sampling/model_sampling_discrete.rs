@@ -36,7 +36,7 @@ impl TypedNode for ModelSamplingDiscrete {
         }
         let mut model = Model::clone(&self.model);
         model.prediction = if self.sampling == "eps" { Prediction::Epsilon } else { Prediction::Velocity };
-        model.sampling = None;
+        (model.sampling, model.predicts) = (None, None);
         if self.zsnr {
             model.sampling = Some(model.sigma_table().zero_terminal_snr(FLOOR));
         }

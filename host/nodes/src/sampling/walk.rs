@@ -1,5 +1,6 @@
 //! What all sampling nodes share: the walk along the sigmas, from latents on links to latents on links.
 
+use super::beside::Scene;
 use super::guide::Guided;
 use super::leads::{Sides, stretch};
 use super::preview::Previews;
@@ -7,7 +8,7 @@ use crate::types::{Guidance, Latent, Model, Noise};
 use anyhow::{Result, bail};
 use candle_core::{DType, Tensor};
 use engine::Context;
-use sample::{Denoiser, Engine, Inpaint, NoiseRule, Noises, SAMPLERS, SCHEDULES, StepNoise};
+use sample::{Denoiser, Differential, Engine, Inpaint, NoiseRule, Noises, SAMPLERS, SCHEDULES, StepNoise};
 
 /// Which steps are walked, and how.
 #[derive(Clone, Copy)]
@@ -47,6 +48,8 @@ pub(crate) struct Start {
     pub(crate) noise: Noises,
     /// Where the latent is made anew (1) and where it is kept (0): (1 or b, 1, H, W).
     pub(crate) mask: Option<Tensor>,
+    /// Of the noise.
+    pub(crate) seed: u64,
 }
 
 impl Start {
@@ -56,6 +59,10 @@ impl Start {
         let samples = fitting(model, &latent.samples)?;
         let (shape, indices) = (samples.dims4()?, latent.batch_index.as_deref());
         let device = samples.device().clone();
+        let seed = match noise {
+            Noise::Random { seed } | Noise::PerImage { seed, .. } => seed,
+            Noise::Off => 0,
+        };
         let noise = match noise {
             Noise::Random { seed } => {
                 NoiseRule::OneDrawForTheBatch.noise(Engine::TorchCpu, seed, 0, shape, indices, &device)?
@@ -65,7 +72,7 @@ impl Start {
             }
             Noise::Off => Noises { start: samples.zeros_like()?, steps: StepNoise::from_seed(0) },
         };
-        Ok(Self { latent: samples, noise, mask: latent.noise_mask.clone() })
+        Ok(Self { latent: samples, noise, mask: latent.noise_mask.clone(), seed })
     }
 }
 
@@ -86,7 +93,7 @@ pub(crate) fn walk(
     start: Start,
     (done, total): (u64, u64),
 ) -> Result<Done> {
-    let Start { latent: raw, noise: Noises { start: noise, steps: mut fresh }, mask } = start;
+    let Start { latent: raw, noise: Noises { start: noise, steps: mut fresh }, mask, seed } = start;
     let Path { sampler, sigmas } = path;
     let [first, .., last] = sigmas[..] else { return Ok(Done { denoised: raw.clone(), samples: raw }) };
     let table = model.sigma_table();
@@ -95,13 +102,15 @@ pub(crate) fn walk(
     let (b, _, h, w) = latent.dims4()?;
     let sides = Sides { b, h, w };
     let x = table.start(first, &latent, &noise)?;
-    let mut guided = Guided::new(guidance, model, &table, sides, latent.device())?;
     let mask = mask.map(|mask| stretch(&mask, sides)).transpose()?;
+    let scene = Scene { latent: Some(&latent), mask: mask.as_ref(), seed };
+    let mut guided = Guided::new(guidance, model, &table, sides, scene, latent.device())?;
     let noise = if mask.is_some() && sampler.mask_noise_anew { fresh.draw(&latent)? } else { noise };
     let mut inpaint;
     let denoiser: &mut dyn Denoiser = match &mask {
         Some(mask) => {
-            inpaint = Inpaint { denoiser: &mut guided, mask, latent: &latent, noise: &noise };
+            let differential = model.differential.map(|s| (Differential::new(&table, sigmas, s), &table));
+            inpaint = Inpaint { denoiser: &mut guided, mask, latent: &latent, noise: &noise, differential };
             &mut inpaint
         }
         None => &mut guided,

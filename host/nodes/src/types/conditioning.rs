@@ -29,6 +29,31 @@ pub struct Cond {
     pub mask: Option<CondMask>,
     /// The pictures that it follows.
     pub control: Option<Arc<Control>>,
+    /// What networks with more channels than the latent's see beside the noise.
+    pub beside: Option<Beside>,
+    /// Pictures that Flux.1 Kontext reads beside the one that it makes: latents (b, c, h, w) as the VAE has them.
+    pub references: Vec<Tensor>,
+    /// Pictures that stand in for the pooled text of SDXL.
+    pub pictures: Vec<PictureText>,
+}
+
+/// A picture, and where to change it.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// As the VAE has it, (b, c, h, w) of any size.
+    pub latent: Tensor,
+    /// Where the picture is made anew (1), (b, 1, H, W) of any size.
+    pub mask: Option<Tensor>,
+}
+
+/// A picture as a text.
+#[derive(Clone, Debug)]
+pub struct PictureText {
+    /// What CLIP makes of it in the space of texts, (b, d).
+    pub embeds: Tensor,
+    pub strength: f64,
+    /// How much noise is put on it, 0…1.
+    pub noise: f64,
 }
 
 /// What SDXL is told of a picture's making, in pixels.
@@ -82,6 +107,9 @@ impl Cond {
             area: None,
             mask: None,
             control: None,
+            beside: None,
+            references: Vec::new(),
+            pictures: Vec::new(),
         }
     }
 }

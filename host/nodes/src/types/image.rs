@@ -9,7 +9,7 @@ use spec::ObjectType;
 #[derive(Clone, Debug)]
 pub struct ImageBatch {
     images: Vec<Image>,
-    /// For each picture (3, h, w) f32, red first, 0…1.
+    /// For each picture (3, h, w), or (4, h, w) with alpha, f32, red first, 0…1.
     exact: Option<Vec<Tensor>>,
 }
 
@@ -19,7 +19,8 @@ impl ImageBatch {
         Self { images, exact: None }
     }
 
-    /// Pictures (3, h, w), red first, 0…1. Their 8-bit values are cut off, not rounded, as ComfyUI saves them.
+    /// Pictures (3, h, w), red first, 0…1, or (4, h, w) with alpha. Their 8-bit values are cut off, not rounded, as ComfyUI
+    /// saves them.
     ///
     /// # Errors
     /// Another shape.
@@ -39,20 +40,32 @@ impl ImageBatch {
         &self.images
     }
 
-    /// The exact values of computed pictures, (3, h, w) each.
+    /// The exact values of computed pictures, (3, h, w) each, or (4, h, w) with alpha.
     pub fn exact(&self) -> Option<&[Tensor]> {
         self.exact.as_deref()
     }
 
-    /// Each picture as (3, h, w) f32, red first, 0…1.
+    /// Each picture as (3, h, w) f32, red first, 0…1, without alpha.
     ///
     /// # Errors
     /// None that the user can cause.
     pub fn pixels(&self) -> anyhow::Result<Vec<Tensor>> {
         match &self.exact {
-            Some(exact) => Ok(exact.clone()),
+            Some(exact) => exact.iter().map(|picture| Ok(picture.narrow(0, 0, 3)?)).collect(),
             None => self.images.iter().map(from_bytes).collect(),
         }
+    }
+
+    /// What is opaque in each picture, (h, w) of 0…1: all of one without alpha.
+    ///
+    /// # Errors
+    /// None that the user can cause.
+    pub(crate) fn alphas(&self) -> anyhow::Result<Vec<Tensor>> {
+        let shown = self.images.iter().enumerate().map(|(i, image)| match self.exact.as_ref().map(|exact| &exact[i]) {
+            Some(exact) if exact.dim(0)? > 3 => Ok(exact.get(3)?),
+            _ => alpha_from_bytes(image),
+        });
+        shown.collect()
     }
 
     /// Some of the pictures.
@@ -84,11 +97,20 @@ fn from_bytes(image: &Image) -> anyhow::Result<Tensor> {
     Ok(Tensor::from_vec(pixels, shape, &Device::Cpu)?.permute((2, 0, 1))?.contiguous()?)
 }
 
+fn alpha_from_bytes(image: &Image) -> anyhow::Result<Tensor> {
+    let values: Vec<f32> = match image.format {
+        PixelFormat::Rgba8 => image.pixels.chunks_exact(4).map(|p| f32::from(p[3]) / 255.0).collect(),
+        _ => vec![1.0; image.width as usize * image.height as usize],
+    };
+    Ok(Tensor::from_vec(values, (image.height as usize, image.width as usize), &Device::Cpu)?)
+}
+
 fn to_bytes(picture: &Tensor) -> anyhow::Result<Image> {
-    let (_, h, w) = picture.dims3()?;
+    let (c, h, w) = picture.dims3()?;
+    let format = if c == 4 { PixelFormat::Rgba8 } else { PixelFormat::Rgb8 };
     let values = picture.permute((1, 2, 0))?.flatten_all()?.to_vec1::<f32>()?;
     let bytes: Vec<u8> = values.iter().map(|v| (v * 255.0).clamp(0.0, 255.0) as u8).collect();
-    Ok(Image::new(w as u32, h as u32, PixelFormat::Rgb8, bytes)?)
+    Ok(Image::new(w as u32, h as u32, format, bytes)?)
 }
 
 impl ObjectType for ImageBatch {

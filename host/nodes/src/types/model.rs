@@ -22,6 +22,10 @@ pub struct Model {
     pub base_text: Option<Texts>,
     /// Noise levels that a node gave it instead of those of its training.
     pub sampling: Option<SigmaTable>,
+    /// What the network predicts, if a node said so instead of its file.
+    pub predicts: Option<sample::Prediction>,
+    /// The greys of noise masks say from when on a part is made; share of the sharp mask (DifferentialDiffusion).
+    pub differential: Option<f64>,
 }
 
 /// ᾱ of the last timestep where training had none left, as ComfyUI has it.
@@ -45,6 +49,9 @@ impl Model {
 
     /// What the network predicts, as the samplers call it.
     pub(crate) fn sampler_prediction(&self) -> sample::Prediction {
+        if let Some(predicts) = self.predicts {
+            return predicts;
+        }
         match self.prediction {
             Prediction::Epsilon => sample::Prediction::Epsilon,
             Prediction::Velocity => sample::Prediction::V,

@@ -7,6 +7,7 @@ mod primitive_float;
 mod primitive_int;
 mod primitive_string;
 mod primitive_string_multiline;
+mod resolution_selector;
 mod string_concatenate;
 mod string_replace;
 #[cfg(test)]
@@ -25,4 +26,5 @@ pub(crate) const NODES: &[Make] = &[
     node::<string_concatenate::StringConcatenate>,
     node::<string_replace::StringReplace>,
     node::<comfy_switch_node::ComfySwitchNode>,
+    node::<resolution_selector::ResolutionSelector>,
 ];

@@ -19,6 +19,21 @@ fn primitives_give_what_they_hold() {
     assert_eq!(data("PrimitiveStringMultiline", vec![("value", "a\nb".into())]), "a\nb");
 }
 
+/// As Python computes it: `s = sqrt(mp * 1024 * 1024 / (w * h))`, `round(w * s / m) * m`.
+#[test]
+fn sizes_follow_from_shape_and_pixels() {
+    let dir = tempfile::tempdir().unwrap();
+    let ctx = host(dir.path());
+    let size = |shape: &str, pixels: f64, multiple: u32| {
+        let inputs = vec![("aspect_ratio", shape.into()), ("megapixels", pixels.into()), ("multiple", multiple.into())];
+        let made = run(&ctx, "ResolutionSelector", inputs).unwrap();
+        made.values.iter().map(|v| if let Value::Data(n) = v { n.as_u64() } else { None }).collect::<Vec<_>>()
+    };
+    assert_eq!(size("16:9 (Widescreen)", 0.9, 32), [Some(1280), Some(736)]);
+    assert_eq!(size("9:16 (Portrait Widescreen)", 1.0, 8), [Some(768), Some(1368)]);
+    assert_eq!(size("1:1 (Square)", 1.0, 8), [Some(1024), Some(1024)]);
+}
+
 #[test]
 fn texts_are_joined_and_replaced_as_in_python() {
     let join = |a: &str, b: &str, by: &str| {

@@ -1,4 +1,5 @@
 mod batches;
+mod networks;
 
 use crate::testing::{host, output, run, value};
 use crate::types::{ImageBatch, Mask};
