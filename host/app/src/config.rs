@@ -109,6 +109,13 @@ impl Config {
              move it to {} or name the file with --config",
             places.user_config.join(FILE_NAME).display()
         );
+        let mut grants = file.grants.plugins.values().chain([&file.grants.default]);
+        ensure!(
+            trusted || grants.all(|g| g.secrets.is_empty()),
+            "{shown}: `secrets` says where your keys stand and whom they are sent to, so a file that came with a workflow may \
+             not set it; move it to {} or name the file with --config",
+            places.user_config.join(FILE_NAME).display()
+        );
         Self::fill(file, Some(path), places).with_context(|| shown.to_string())
     }
 
@@ -117,6 +124,8 @@ impl Config {
         let absolute = |p: PathBuf| clean(&base.join(p));
         for grant in file.grants.plugins.values_mut().chain([&mut file.grants.default]) {
             grant.folders.values_mut().for_each(|p| *p = absolute(std::mem::take(p)));
+            let files = grant.secrets.values_mut().filter_map(|s| s.file.as_mut());
+            files.for_each(|p| *p = absolute(std::mem::take(p)));
         }
         let usual = loader::Limits::default();
         let deadline = match file.limits.deadline_seconds {
@@ -246,6 +255,18 @@ mod tests {
         assert!(error.contains("--config"), "{error}");
         let config = Config::find(Some(Path::new(FILE_NAME)), None, &places).unwrap();
         assert_eq!(config.lock, places.current.join("my.lock"));
+    }
+
+    #[test]
+    fn a_file_that_came_with_a_workflow_may_not_send_secrets() {
+        let (_dir, places) = temp();
+        let text = "[grants.plugins.\"a.b\".secrets]\nkey = { file = \"key.txt\", to = [\"https://a.example/*\"] }";
+        std::fs::write(places.current.join(FILE_NAME), text).unwrap();
+        let error = Config::find(None, None, &places).unwrap_err().to_string();
+        assert!(error.contains("`secrets`") && error.contains("--config"), "{error}");
+        let config = Config::find(Some(Path::new(FILE_NAME)), None, &places).unwrap();
+        let file = config.grants.plugins["a.b"].secrets["key"].file.clone();
+        assert_eq!(file, Some(places.current.join("key.txt")));
     }
 
     #[test]

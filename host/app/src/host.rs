@@ -45,6 +45,7 @@ impl Host {
             prefer_native: prefer_native || config.prefer_native,
             limits: config.limits,
             inference: Some(inference),
+            env: Arc::new(|name| std::env::var(name).ok()),
         })
         .context("plugins could not be looked for")?;
         let loader = Arc::new(loader);

@@ -7,6 +7,7 @@
 mod array;
 pub mod buckets;
 pub mod captions;
+pub mod checksum;
 mod dataset;
 pub mod image;
 mod inference;

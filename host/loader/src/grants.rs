@@ -16,6 +16,20 @@ pub struct Grants {
     pub plugins: BTreeMap<String, Grant>,
     /// What no entry may exceed; none: no ceiling.
     pub ceiling: Option<Ceiling>,
+    /// An e-mail address or page of the user. Some sites ask programs to name one; only plugins that must tell get it.
+    pub contact: Option<String>,
+}
+
+/// Where a key or password stands, and where it may be sent. Its value never stands in a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct SecretGrant {
+    /// A variable of the environment.
+    pub env: Option<String>,
+    /// A file that only its owner can read; blanks and line breaks at its ends do not count.
+    pub file: Option<PathBuf>,
+    /// Patterns of URLs that may carry it.
+    pub to: Vec<String>,
 }
 
 /// What one plugin is granted.
@@ -32,6 +46,10 @@ pub struct Grant {
     pub storage_mib: u32,
     /// Patterns of names that its nodes may have; those that begin with its vendor need no grant.
     pub node_names: Vec<String>,
+    /// By the names that the plugin uses.
+    pub secrets: BTreeMap<String, SecretGrant>,
+    /// Milliseconds between two requests to one host; none: what the plugin asks for.
+    pub http_interval_ms: Option<u32>,
 }
 
 impl Default for Grant {
@@ -43,6 +61,8 @@ impl Default for Grant {
             folders: BTreeMap::new(),
             storage_mib: 1,
             node_names: Vec::new(),
+            secrets: BTreeMap::new(),
+            http_interval_ms: None,
         }
     }
 }
@@ -68,6 +88,7 @@ pub struct Rights {
     pub folders: BTreeMap<String, PathBuf>,
     /// Bytes of private storage.
     pub storage: u64,
+    contact: Option<String>,
 }
 
 impl Rights {
@@ -88,6 +109,7 @@ impl Rights {
             ceiling: grants.ceiling.clone(),
             folders,
             storage: u64::from(mib) << 20,
+            contact: grants.contact.clone(),
         }
     }
 
@@ -112,16 +134,15 @@ impl Rights {
     /// # Errors
     /// Which grant is missing, and where.
     pub fn http(&self, method: &str, url: &Url) -> Result<(), String> {
-        let within = |patterns: &[String]| {
-            patterns.iter().filter_map(|p| UrlPattern::parse(p).ok()).any(|p| p.allows(method, url))
-        };
+        let within = |patterns: &[String]| any_allows(patterns, method, url);
+        let asked = |p: &String| UrlPattern::parse_request(p).is_ok_and(|p| p.allows(method, url));
         let host = url.host_str().unwrap_or_default();
         let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
         let post = if method == "POST" { "POST " } else { "" };
         self.decide(
             &format!("{method} {}://{host}{port}{}", url.scheme(), url.path()),
             &format!("`http = [\"{post}{}://{host}{port}/*\"]`", url.scheme()),
-            within(&self.requests.http),
+            self.requests.http.iter().any(asked),
             within(&self.grant.http),
             self.ceiling.as_ref().is_none_or(|c| within(&c.http)),
         )
@@ -146,6 +167,58 @@ impl Rights {
         )
     }
 
+    /// Where the secret of this name stands, if a request to `url` may carry it.
+    ///
+    /// # Errors
+    /// Which grant is missing, and where.
+    pub(crate) fn secret(&self, name: &str, method: &str, url: &Url) -> Result<&SecretGrant, String> {
+        let plugin = &self.plugin;
+        let origin = url.origin().ascii_serialization();
+        if !self.requests.secrets.iter().any(|p| glob(p, name)) {
+            return Err(format!("secret `{name}`: the plugin's manifest does not ask for it under [requests]"));
+        }
+        let Some(found) = self.grant.secrets.get(name) else {
+            return Err(format!(
+                "secret `{name}` is not set: add `\"{name}\" = {{ env = \"NAME\", to = [\"{origin}/*\"] }}` under \
+                 [grants.plugins.\"{plugin}\".secrets], or `file = \"path\"` for a file that only you can read"
+            ));
+        };
+        if any_allows(&found.to, method, url) {
+            return Ok(found);
+        }
+        Err(format!(
+            "secret `{name}` may not be sent to {origin}: add \"{origin}/*\" to its `to` under \
+             [grants.plugins.\"{plugin}\".secrets] if that is meant"
+        ))
+    }
+
+    /// How requests name themselves; none: as the host usually does.
+    ///
+    /// # Errors
+    /// The plugin must name a contact, and none is set.
+    pub(crate) fn contact(&self) -> Result<Option<&str>, String> {
+        if !self.requests.contact {
+            return Ok(None);
+        }
+        let fits =
+            |c: &&str| c.len() >= 3 && c.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && !c.contains(['(', ')']);
+        match self.contact.as_deref().map(str::trim).filter(|c| !c.is_empty()) {
+            None => Err("no contact is set: the sites that this plugin asks want to know whom to write to when a program \
+                         troubles them; set `contact = \"you@example.org\"`, or the address of your page, under [grants]"
+                .to_owned()),
+            Some(contact) if fits(&contact) => Ok(Some(contact)),
+            Some(contact) => Err(format!(
+                "contact: expected an e-mail address or a page's address in plain ASCII without brackets, found {contact:?}"
+            )),
+        }
+    }
+
+    /// Pause between two requests to one host.
+    pub(crate) fn http_interval(&self) -> std::time::Duration {
+        let milliseconds = self.grant.http_interval_ms.unwrap_or(self.requests.http_interval_ms);
+        std::time::Duration::from_millis(milliseconds.into())
+    }
+
     fn decide(&self, what: &str, key: &str, requested: bool, granted: bool, allowed: bool) -> Result<(), String> {
         let missing = if !requested {
             format!("the plugin's manifest does not ask for it; its author must add {key} under [requests]")
@@ -165,12 +238,19 @@ impl Rights {
             list.iter().map(|p| format!("{p} ({})", if has(p) { "granted" } else { "refused" })).collect()
         };
         let covered = |patterns: &[String], p: &str| patterns.iter().any(|g| g == p || glob(g, p));
+        let granted: Vec<&str> = self.grant.secrets.keys().map(String::as_str).collect();
         let models = state(&self.requests.models, &|p| {
             covered(&self.grant.models, p) && self.ceiling.as_ref().is_none_or(|c| covered(&c.models, p))
         });
-        let http = state(&self.requests.http, &|p| {
+        let (wide, named): (Vec<String>, Vec<String>) =
+            self.requests.http.iter().cloned().partition(|p| UrlPattern::parse(p).is_err());
+        let mut http = state(&named, &|p| {
             covered(&self.grant.http, p) && self.ceiling.as_ref().is_none_or(|c| covered(&c.http, p))
         });
+        if !wide.is_empty() {
+            let open = if self.grant.http.is_empty() { "none yet".to_owned() } else { self.grant.http.join(", ") };
+            http.push(format!("any site that you grant ({open})"));
+        }
         let folders = state(&self.requests.folders, &|p| self.folders.contains_key(p));
         let names = state(&self.requests.node_names, &|p| {
             covered(&self.grant.node_names, p) && self.ceiling.as_ref().is_none_or(|c| covered(&c.node_names, p))
@@ -179,11 +259,25 @@ impl Rights {
         vec![
             format!("models: {}", join(models)),
             format!("http: {}", join(http)),
+            format!("contact: {}", if self.requests.contact { "named to the sites it asks" } else { "not named" }),
+            match self.http_interval().as_millis() {
+                0 => "requests to one host: without a pause".to_owned(),
+                pause => format!("requests to one host: {pause} ms apart"),
+            },
+            format!(
+                "secrets: {} (it never sees their values); given: {}",
+                join(self.requests.secrets.clone()),
+                if granted.is_empty() { "none".to_owned() } else { granted.join(", ") }
+            ),
             format!("folders: {}", join(folders)),
             format!("storage: {} MiB", self.storage >> 20),
             format!("node names beyond its own: {}", join(names)),
         ]
     }
+}
+
+fn any_allows(patterns: &[String], method: &str, url: &Url) -> bool {
+    patterns.iter().filter_map(|p| UrlPattern::parse(p).ok()).any(|p| p.allows(method, url))
 }
 
 /// Does `name` match `pattern`, where `*` stands for any number of any characters?
@@ -202,18 +296,30 @@ pub(crate) fn glob(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// `[POST ]scheme://host[:port]/path`: the host may begin with `*.`, the path may hold `*`.
+/// `[POST ]scheme://host[:port]/path`: the host may begin with `*.`, the path may hold `*`. What a plugin asks for may
+/// also name every host and every port, since only the user's grant opens one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UrlPattern {
     post: bool,
     scheme: String,
     host: String,
+    /// None: every port.
     port: Option<u16>,
     path: String,
 }
 
 impl UrlPattern {
+    /// A pattern that grants.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Self::read(text, false)
+    }
+
+    /// A pattern that asks.
+    pub(crate) fn parse_request(text: &str) -> Result<Self, String> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, wide: bool) -> Result<Self, String> {
         let bad =
             |why: &str| format!("expected `https://host/path*` with `POST ` in front to post, found {text:?}: {why}");
         let (post, rest) = text.strip_prefix("POST ").map_or((false, text), |rest| (true, rest));
@@ -224,28 +330,25 @@ impl UrlPattern {
         let (authority, path) = rest.split_once('/').ok_or_else(|| bad("no path; end with `/*` for all of a host"))?;
         // An IPv6 address stands in brackets, and its colons are no port.
         let (host, port) = match authority.rsplit_once(':').filter(|(_, p)| !p.contains(']')) {
+            Some((host, "*")) if wide => (host, None),
             Some((host, port)) => (host, Some(port.parse().map_err(|_| bad("the port is not a number"))?)),
-            None => (authority, None),
+            None => (authority, Some(if scheme == "https" { 443 } else { 80 })),
         };
         let plain = host.strip_prefix("*.").unwrap_or(host);
-        if plain.is_empty() || plain.contains(['*', '@', ' ']) {
+        let any = wide && host == "*";
+        if any {
+            // Checked below by the user's own patterns.
+        } else if plain.is_empty() || plain.contains(['*', '@', ' ']) {
             return Err(bad("the host is a name, an address, or `*.` and a name"));
         }
-        let default = if scheme == "https" { 443 } else { 80 };
-        Ok(Self {
-            post,
-            scheme: scheme.to_owned(),
-            host: host.to_ascii_lowercase(),
-            port: port.or(Some(default)),
-            path: format!("/{path}"),
-        })
+        Ok(Self { post, scheme: scheme.to_owned(), host: host.to_ascii_lowercase(), port, path: format!("/{path}") })
     }
 
     fn allows(&self, method: &str, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
         let host_fits = match self.host.strip_prefix("*.") {
             Some(domain) => host.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.')),
-            None => host == self.host,
+            None => self.host == "*" || host == self.host,
         };
         // A query is part of what `*` covers: `/posts.json*` allows `/posts.json?page=2`.
         let target = url.query().map_or_else(|| url.path().to_owned(), |q| format!("{}?{q}", url.path()));
@@ -253,7 +356,7 @@ impl UrlPattern {
         (method != "POST" || self.post)
             && url.username().is_empty()
             && url.scheme() == self.scheme
-            && url.port_or_known_default() == self.port
+            && self.port.is_none_or(|port| url.port_or_known_default() == Some(port))
             && host_fits
             && path_fits
     }
@@ -307,6 +410,50 @@ mod tests {
         assert!(!allows("https://*.booru.example/*", "GET", "https://booru.example/x"));
         assert!(allows("http://[::1]:8000/*", "GET", "http://[::1]:8000/x"));
         assert!(allows("http://127.0.0.1:8000/*", "GET", "http://127.0.0.1:8000/x"));
+    }
+
+    #[test]
+    fn asking_for_every_host_grants_none() {
+        let requests = Requests { http: vec!["https://*/*".into(), "http://*:*/*".into()], ..Requests::default() };
+        let grant = Grant { http: vec!["http://127.0.0.1:8000/*".into(), "https://*/*".into()], ..Grant::default() };
+        let r = Rights::new("x.y", &requests, &Grants { default: grant, ..Grants::default() });
+        assert!(r.http("GET", &Url::parse("http://127.0.0.1:8000/x").unwrap()).is_ok());
+        for url in ["http://127.0.0.1:8001/x", "https://a.example/x"] {
+            let e = r.http("GET", &Url::parse(url).unwrap()).unwrap_err();
+            assert!(e.contains("to allow it"), "a grant never covers every host: {e}");
+        }
+        assert!(UrlPattern::parse_request("https://*:1/*").is_ok() && UrlPattern::parse("https://a:*/x").is_err());
+    }
+
+    #[test]
+    fn secrets_go_only_where_the_user_says() {
+        let requests = Requests { secrets: vec!["*.example".into()], ..Requests::default() };
+        let secret =
+            SecretGrant { env: Some("KEY".into()), to: vec!["https://a.example/*".into()], ..SecretGrant::default() };
+        let grant = Grant { secrets: [("a.example".into(), secret)].into(), ..Grant::default() };
+        let r = Rights::new("x.y", &requests, &Grants { default: grant, ..Grants::default() });
+        let url = |s: &str| Url::parse(s).unwrap();
+        assert!(r.secret("a.example", "GET", &url("https://a.example/x")).is_ok());
+        let e = r.secret("a.example", "GET", &url("https://evil.example/x")).unwrap_err();
+        assert!(e.contains("may not be sent to https://evil.example"), "{e}");
+        let e = r.secret("b.example", "GET", &url("https://b.example/x")).unwrap_err();
+        assert!(e.contains("is not set") && e.contains("secrets]"), "{e}");
+        assert!(r.secret("other", "GET", &url("https://a.example/x")).unwrap_err().contains("does not ask"));
+    }
+
+    #[test]
+    fn a_contact_must_be_named_if_the_plugin_says_so() {
+        let requests = Requests { contact: true, http_interval_ms: 1000, ..Requests::default() };
+        let rights = |contact: Option<&str>| {
+            Rights::new("x.y", &requests, &Grants { contact: contact.map(str::to_owned), ..Grants::default() })
+        };
+        assert!(rights(None).contact().unwrap_err().contains("under [grants]"));
+        assert!(rights(Some(" ")).contact().is_err() && rights(Some("a\r\nx: y")).contact().is_err());
+        assert_eq!(rights(Some("me@example.org")).contact(), Ok(Some("me@example.org")));
+        assert_eq!(rights(None).http_interval().as_millis(), 1000);
+        let free =
+            Rights::new("x.y", &Requests::default(), &Grants { contact: Some("me@x".into()), ..Grants::default() });
+        assert_eq!(free.contact(), Ok(None), "it is told to nobody who does not need it");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use crate::grants::Grants;
 use crate::lock::Lock;
 use crate::manifest::FILE_NAME;
 use crate::plugin::{Form, Plugin};
+use crate::services::download::Network;
+use crate::services::secrets::EnvFn;
 use crate::wasm::Runtime;
 use crate::{Limits, Manifest};
 use data::Inference;
@@ -30,6 +32,8 @@ pub struct LoaderConfig {
     pub limits: Limits,
     /// Runs models for plugins.
     pub inference: Option<Arc<dyn Inference>>,
+    /// Looks variables of the environment up, for the secrets that grants name.
+    pub env: EnvFn,
 }
 
 impl Default for LoaderConfig {
@@ -43,6 +47,7 @@ impl Default for LoaderConfig {
             prefer_native: false,
             limits: Limits::default(),
             inference: None,
+            env: Arc::new(|_| None),
         }
     }
 }
@@ -58,6 +63,7 @@ pub struct Loader {
 /// What all plugins of a loader share.
 pub(crate) struct Shared {
     pub(crate) config: LoaderConfig,
+    pub(crate) network: Network,
     runtime: Mutex<Option<Arc<Runtime>>>,
     hashes: Mutex<HashMap<PathBuf, (Stamp, String)>>,
 }
@@ -115,7 +121,8 @@ impl Loader {
     /// # Errors
     /// The lock file is damaged.
     pub fn new(config: LoaderConfig) -> Result<Self, LoadError> {
-        let shared = Arc::new(Shared { config, runtime: Mutex::default(), hashes: Mutex::default() });
+        let network = Network { env: config.env.clone(), ..Network::default() };
+        let shared = Arc::new(Shared { config, network, runtime: Mutex::default(), hashes: Mutex::default() });
         let loader = Self { shared, found: RwLock::default(), looking: Mutex::default() };
         loader.refresh()?;
         Ok(loader)

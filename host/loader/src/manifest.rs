@@ -43,8 +43,15 @@ pub struct Manifest {
 pub struct Requests {
     /// Patterns of model names: `taggers/*`.
     pub models: Vec<String>,
-    /// Patterns of URLs: `https://booru.example/*.json`, with `POST ` in front to post.
+    /// Patterns of URLs: `https://booru.example/*.json`, with `POST ` in front to post. `https://*/*` asks for every host
+    /// that the user grants, `http://*:*/*` for every port too.
     pub http: Vec<String>,
+    /// Requests must name a contact of the user, in the User-Agent.
+    pub contact: bool,
+    /// Milliseconds between two requests to one host; 0: no pause.
+    pub http_interval_ms: u32,
+    /// Patterns of names of secrets that its requests may carry. It never sees them.
+    pub secrets: Vec<String>,
     /// Names of folders that the user may grant.
     pub folders: Vec<String>,
     /// Private storage in MiB.
@@ -98,7 +105,7 @@ impl Manifest {
             return Err("no artefact: expected `component = \"name.wasm\"` or a library under `[native]`".to_owned());
         }
         for pattern in &self.requests.http {
-            crate::grants::UrlPattern::parse(pattern).map_err(|e| format!("`requests.http`: {e}"))?;
+            crate::grants::UrlPattern::parse_request(pattern).map_err(|e| format!("`requests.http`: {e}"))?;
         }
         Ok(())
     }

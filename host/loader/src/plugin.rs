@@ -10,7 +10,7 @@ use crate::kinds::evaluator::GuardedEvaluator;
 use crate::kinds::tag_filter::GuardedFilter;
 use crate::kinds::{Artefact, Guard, Kind, OpenError, node};
 use crate::loader::Shared;
-use crate::services::{Services, storage::Storage};
+use crate::services::{Services, download::Network, storage::Storage};
 use crate::{CallContext, Limits, Manifest, NodeCall, NodeReturned, NodeVerdict};
 use data::{Captioner, DatasetSource, Evaluator, TagFilter};
 use parking_lot::Mutex;
@@ -194,6 +194,16 @@ impl Plugin {
         Ok(Box::new(GuardedEvaluator::new(guard).map_err(|e| self.0.refused(Kind::Evaluator, &e))?))
     }
 
+    /// Fetches a file that the plugin named, with its rights: politely, again after a failure, and from where a
+    /// connection broke.
+    ///
+    /// # Errors
+    /// No grant allows it, or it cannot be had.
+    pub fn download(&self, url: &str, call: &CallContext) -> Result<Vec<u8>, PluginError> {
+        let fetched = self.0.services(call).download(url);
+        fetched.unwrap_or_else(|fault| Err(PluginError::new(fault.kind(), format!("{url}: {fault}"))))
+    }
+
     /// Runs one of its nodes in a fresh instance.
     ///
     /// # Errors
@@ -308,7 +318,15 @@ impl Inner {
         let storage =
             Storage::new(self.shared.config.cache_dir.join("storage").join(&self.manifest.id), self.rights.storage);
         let inference = self.shared.config.inference.clone();
-        Services::new(self.manifest.id.clone(), self.rights.clone(), call.clone(), limits, inference, storage)
+        Services::new(
+            self.manifest.id.clone(),
+            self.rights.clone(),
+            call.clone(),
+            limits,
+            inference,
+            storage,
+            self.shared.network.clone(),
+        )
     }
 
     /// The loaded artefact; loads it the first time.
@@ -371,7 +389,15 @@ fn load_native(shared: &Shared, path: &std::path::Path, sha256: &str) -> Result<
 fn no_rights(shared: &Shared) -> Services {
     let limits = Limits { deadline: Duration::from_secs(5), ..shared.config.limits };
     let storage = Storage::new(PathBuf::new(), 0);
-    Services::new("describe".to_owned(), Rights::default(), CallContext::default(), limits, None, storage)
+    Services::new(
+        "describe".to_owned(),
+        Rights::default(),
+        CallContext::default(),
+        limits,
+        None,
+        storage,
+        Network::default(),
+    )
 }
 
 /// The bytes of an artefact, if they still are those that were hashed.

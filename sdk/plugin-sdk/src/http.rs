@@ -41,6 +41,10 @@ pub struct Response {
 
 /// Fetches an address.
 ///
+/// `{secret:NAME}` in the query or in a header is the place of a key: the host puts it there, if the user granted it for
+/// that address. An error of kind `RateLimited` is a host that asked for a pause; given on, it makes this host wait and
+/// call again.
+///
 /// ```
 /// use plugin_sdk::http::{self, Request};
 ///

@@ -1,5 +1,6 @@
 //! Outgoing HTTP: only granted URLs, redirects checked again, no address of the local network by name.
 
+use super::secrets::{self, Filled};
 use super::{Services, refuse};
 use crate::error::Fault;
 use crate::grants::Rights;
@@ -12,6 +13,8 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use url::{Host, Url};
 
 const MAX_REDIRECTS: usize = 5;
+/// The longest pause that a server can ask for, in seconds.
+const MAX_SILENCE: u64 = 24 * 3600;
 const USER_AGENT: &str = concat!("anagama/", env!("CARGO_PKG_VERSION"));
 /// Headers that the host sets, or that would let a plugin speak for somebody else.
 const REFUSED_HEADERS: [&str; 6] =
@@ -51,18 +54,93 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
 }
 
+/// How requests name themselves, and with which secrets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    /// The plugin may not name itself otherwise.
+    pub(crate) fixed: bool,
+    pub(crate) secrets: std::sync::Arc<Filled>,
+}
+
+/// A body as far as it came.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    pub(crate) body: Vec<u8>,
+    /// What tells this file from a later one at the same address.
+    pub(crate) tag: Option<String>,
+}
+
+/// An answer without its body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    /// How long the server asks to wait, in milliseconds.
+    pub(crate) wait: Option<u64>,
+}
+
 impl Services {
-    pub(crate) fn fetch(&self, request: Request) -> Result<Result<Response, PluginError>, Fault> {
-        let asked = Duration::from_millis(request.timeout_ms.map_or(u64::MAX, u64::from));
-        let max = request.max_bytes.unwrap_or(u64::MAX).min(self.limits.transfer);
-        let until = Instant::now() + asked.min(self.remaining());
-        let rights = self.rights.clone();
-        // The first check needs no thread and gives the refusal at once.
-        let url = match allowed(&rights, request.method, &request.url) {
-            Ok(url) => url,
+    pub(crate) fn fetch(&self, mut request: Request) -> Result<Result<Response, PluginError>, Fault> {
+        // The checks need no thread and give the refusal at once.
+        let prepared = self.agent().and_then(|agent| {
+            let url = allowed(&self.rights, request.method, &request.url)?;
+            Ok((agent, url))
+        });
+        let (mut agent, mut url) = match prepared {
+            Ok(prepared) => prepared,
             Err(e) => return Ok(Err(e)),
         };
-        self.blocking(move || follow(&rights, url, request, until, max))
+        let method = request.method.name();
+        match secrets::fill(&self.rights, &self.network.env, method, &mut url, &mut request.headers) {
+            Ok(filled) => agent.secrets = filled.into(),
+            Err(e) => return Ok(Err(e)),
+        }
+        let asked = Duration::from_millis(request.timeout_ms.map_or(u64::MAX, u64::from)).min(self.remaining());
+        let host = url.authority().to_owned();
+        let turn = self.network.pace.turn(&host, self.rights.http_interval(), asked);
+        let wait = match turn {
+            Ok(wait) => wait,
+            Err(wait) => {
+                let mut e =
+                    PluginError::new(ErrorKind::RateLimited, format!("{host} asked for a pause, which still lasts"));
+                e.retry_after_ms = u64::try_from(wait.as_millis()).ok();
+                return Ok(Err(e));
+            }
+        };
+        if !wait.is_zero() {
+            self.sleep(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+            self.check()?;
+        }
+        let max = request.max_bytes.unwrap_or(u64::MAX).min(self.limits.transfer);
+        let until = Instant::now() + asked.min(self.remaining());
+        let (rights, pace) = (self.rights.clone(), self.network.pace.clone());
+        self.blocking(move || {
+            let mut part = Part::default();
+            let answer = exchange(&rights, url.clone(), request, until, max, &agent, &mut part)?;
+            if let (429 | 503, Some(wait)) = (answer.status, answer.wait) {
+                pace.hold(&host, Duration::from_millis(wait));
+            }
+            if answer.status == 429 {
+                let shown = agent.secrets.hide(url.as_str());
+                let mut e = PluginError::new(ErrorKind::RateLimited, format!("{shown}: the server asks to wait"));
+                e.retry_after_ms = answer.wait;
+                return Err(e);
+            }
+            let body = agent.secrets.hide_bytes(part.body);
+            Ok(Response { status: answer.status, headers: answer.headers, body })
+        })
+    }
+
+    /// How requests of this plugin name themselves.
+    pub(crate) fn agent(&self) -> Result<Agent, PluginError> {
+        match self.rights.contact() {
+            Ok(None) => Ok(Agent { name: USER_AGENT.to_owned(), ..Agent::default() }),
+            Ok(Some(contact)) => {
+                Ok(Agent { name: format!("{USER_AGENT} ({contact})"), fixed: true, ..Agent::default() })
+            }
+            Err(missing) => Err(PluginError::new(ErrorKind::Denied, missing)),
+        }
     }
 
     pub(crate) fn fetch_image(&self, request: Request) -> Result<Result<super::Held<data::Image>, PluginError>, Fault> {
@@ -78,38 +156,58 @@ impl Services {
     }
 }
 
-fn allowed(rights: &Rights, method: Method, url: &str) -> Result<Url, PluginError> {
+pub(crate) fn allowed(rights: &Rights, method: Method, url: &str) -> Result<Url, PluginError> {
     let url = Url::parse(url)
         .map_err(|e| PluginError::new(ErrorKind::InvalidInput, format!("expected a URL, found {url:?}: {e}")))?;
     rights.http(method.name(), &url).map_err(|missing| PluginError::new(ErrorKind::Denied, missing))?;
     Ok(url)
 }
 
-/// Fetches and follows redirects, each of them checked as if the plugin had asked for it.
+/// Asks and follows redirects, each of them checked as if the plugin had asked for it. The body is added to `part`, so
+/// that a broken one is not lost. No message holds a secret.
+pub(crate) fn exchange(
+    rights: &Rights,
+    url: Url,
+    request: Request,
+    until: Instant,
+    max: u64,
+    agent: &Agent,
+    part: &mut Part,
+) -> Result<Answer, PluginError> {
+    follow(rights, url, request, until, max, agent, part).map_err(|mut e| {
+        e.message = agent.secrets.hide(&e.message);
+        e
+    })
+}
+
 fn follow(
     rights: &Rights,
     mut url: Url,
     mut request: Request,
     until: Instant,
     max: u64,
-) -> Result<Response, PluginError> {
+    agent: &Agent,
+    part: &mut Part,
+) -> Result<Answer, PluginError> {
     for _ in 0..=MAX_REDIRECTS {
-        let response = once(&url, &request, until, max)?;
-        let location = response.headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.clone());
-        let (true, Some(location)) = ([301, 302, 303, 307, 308].contains(&response.status), location) else {
-            return Ok(response);
+        let answer = once(&url, &request, until, max, agent, part)?;
+        let location = answer.headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.clone());
+        let (true, Some(location)) = ([301, 302, 303, 307, 308].contains(&answer.status), location) else {
+            return Ok(answer);
         };
+        part.body.clear();
         let next = url
             .join(&location)
             .map_err(|e| PluginError::new(ErrorKind::Unavailable, format!("{url}: redirected to {location:?}: {e}")))?;
-        if response.status == 303 || (request.method == Method::Post && response.status < 303) {
+        if answer.status == 303 || (request.method == Method::Post && answer.status < 303) {
             request.method = if request.method == Method::Head { Method::Head } else { Method::Get };
             request.body = None;
         }
         if next.origin() != url.origin() {
-            request
-                .headers
-                .retain(|(name, _)| !["authorization", "cookie"].contains(&name.to_ascii_lowercase().as_str()));
+            request.headers.retain(|(name, _)| {
+                let name = name.to_ascii_lowercase();
+                !["authorization", "cookie"].contains(&name.as_str()) && !agent.secrets.headers.contains(&name)
+            });
         }
         let from = url;
         url = allowed(rights, request.method, next.as_str()).map_err(|mut e| {
@@ -120,7 +218,14 @@ fn follow(
     refuse(ErrorKind::Unavailable, format!("{url}: more than {MAX_REDIRECTS} redirects"))
 }
 
-fn once(url: &Url, request: &Request, until: Instant, max: u64) -> Result<Response, PluginError> {
+fn once(
+    url: &Url,
+    request: &Request,
+    until: Instant,
+    max: u64,
+    named: &Agent,
+    part: &mut Part,
+) -> Result<Answer, PluginError> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return refuse(ErrorKind::Timeout, format!("{url}: no answer in time"));
@@ -130,7 +235,7 @@ fn once(url: &Url, request: &Request, until: Instant, max: u64) -> Result<Respon
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
-        .user_agent(USER_AGENT)
+        .user_agent(named.name.as_str())
         .proxy(None)
         .build();
     // An address in the URL itself was granted as such; a name must not lead into the local network.
@@ -138,7 +243,8 @@ fn once(url: &Url, request: &Request, until: Instant, max: u64) -> Result<Respon
     let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Checked { public_only });
     let mut builder = ureq::http::Request::builder().method(request.method.name()).uri(url.as_str());
     for (name, value) in &request.headers {
-        if REFUSED_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+        let lower = name.to_ascii_lowercase();
+        if REFUSED_HEADERS.contains(&lower.as_str()) || (named.fixed && lower == "user-agent") {
             return refuse(ErrorKind::InvalidInput, format!("header `{name}` is the host's to set"));
         }
         builder = builder.header(name, value);
@@ -149,25 +255,25 @@ fn once(url: &Url, request: &Request, until: Instant, max: u64) -> Result<Respon
         _ => agent.run(builder.body(()).map_err(bad)?),
     };
     let mut answer = answer.map_err(|e| failed(url, &e))?;
-    let headers = answer
+    let headers: Vec<(String, String)> = answer
         .headers()
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
-    let mut body = Vec::new();
-    let mut reader = answer.body_mut().with_config().limit(max.saturating_add(1)).reader().take(max.saturating_add(1));
-    reader.read_to_end(&mut body).map_err(|e| PluginError::new(ErrorKind::Unavailable, format!("{url}: {e}")))?;
-    if body.len() as u64 > max {
+    let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    let status = answer.status().as_u16();
+    if status != 206 {
+        part.body.clear();
+        part.tag = header("etag").filter(|tag| !tag.starts_with("W/"));
+    }
+    let room = max.saturating_sub(part.body.len() as u64).saturating_add(1);
+    let mut reader = answer.body_mut().with_config().limit(room).reader().take(room);
+    reader.read_to_end(&mut part.body).map_err(|e| PluginError::new(ErrorKind::Unavailable, format!("{url}: {e}")))?;
+    if part.body.len() as u64 > max {
         return refuse(ErrorKind::TooLarge, format!("{url}: the answer is longer than {max} bytes"));
     }
-    let status = answer.status().as_u16();
-    if status == 429 {
-        let wait = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        let mut error = PluginError::new(ErrorKind::RateLimited, format!("{url}: the server asks to wait"));
-        error.retry_after_ms = wait.map(|s| s.saturating_mul(1000));
-        return Err(error);
-    }
-    Ok(Response { status, headers, body })
+    let wait = header("retry-after").and_then(|v| v.trim().parse::<u64>().ok()).map(|s| s.min(MAX_SILENCE) * 1000);
+    Ok(Answer { status, headers, wait })
 }
 
 fn failed(url: &Url, error: &ureq::Error) -> PluginError {

@@ -3,10 +3,13 @@
 //! Every refusal is an error that the plugin sees, never a crash; only a cancelled run or a deadline ends the call.
 
 pub(crate) mod control;
+pub(crate) mod download;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod models;
+pub(crate) mod pace;
+pub(crate) mod secrets;
 pub(crate) mod storage;
 pub(crate) mod tensors;
 
@@ -33,6 +36,7 @@ pub(crate) struct Services {
     pub(crate) budget: Budget,
     pub(crate) inference: Option<Arc<dyn Inference>>,
     pub(crate) storage: storage::Storage,
+    pub(crate) network: download::Network,
     /// When the call in progress must have ended.
     deadline: Instant,
     /// The last error that the plugin logged during the call in progress: its panic message, if it panicked.
@@ -47,6 +51,7 @@ impl Services {
         limits: Limits,
         inference: Option<Arc<dyn Inference>>,
         storage: storage::Storage,
+        network: download::Network,
     ) -> Self {
         Self {
             label,
@@ -56,6 +61,7 @@ impl Services {
             budget: Budget::new(limits.host_bytes, limits.handles),
             inference,
             storage,
+            network,
             deadline: Instant::now() + limits.deadline,
             last_words: None,
         }
@@ -219,7 +225,15 @@ pub(crate) mod tests {
     ) -> Services {
         let rights = Rights::new("example.x", requests, grants);
         let storage = storage::Storage::new(folder.join("storage"), rights.storage);
-        Services::new("plugin example.x".into(), rights, call, Limits::default(), None, storage)
+        Services::new(
+            "plugin example.x".into(),
+            rights,
+            call,
+            Limits::default(),
+            None,
+            storage,
+            download::Network::default(),
+        )
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Dataset source: settings in, a data set out. Every picture is decoded once here, so that nothing later meets a
 //! broken one.
 
-use super::{Job, Wiring, output, single, skips, stop_or_skip};
+use super::{Job, Wiring, fetched, output, single, skips, stop_or_skip};
 use crate::Host;
 use anyhow::{Context as _, bail};
-use data::{Codec, Dataset, DecodeLimits, Digest, Image, Item, Media, SourceItem};
+use data::{Codec, Dataset, DatasetSource, DecodeLimits, Digest, Image, Item, Media, Page, SourceItem};
 use engine::{Level, Outputs};
 use serde::Deserialize;
-use spec::{Role, Values};
+use spec::{ErrorKind, PluginError, Role, Values};
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
 pub(super) const WIRING: Wiring = Wiring {
     role: Role::DatasetSource,
@@ -35,7 +36,7 @@ fn run(job: &Job, inputs: Values) -> anyhow::Result<Outputs> {
     let mut from = None;
     loop {
         job.ctx.check_cancelled()?;
-        let page = source.next_page(from.take(), PAGE)?;
+        let page = page(job, &mut *source, &from.take())?;
         let so_far = out.items.len() + broken.len();
         let total = page.total.unwrap_or((so_far + page.items.len()) as u64);
         job.ctx.progress(so_far as u64, total, "reading pictures");
@@ -44,9 +45,16 @@ fn run(job: &Job, inputs: Values) -> anyhow::Result<Outputs> {
                 bail!("{} gave the id `{}` twice", job.who(), item.id);
             }
         }
-        for (id, item) in check_all(job, page.items) {
+        let checked = check_all(job, page.items);
+        // What was cancelled is not broken.
+        job.ctx.check_cancelled()?;
+        for (id, item) in checked {
             match item {
                 Ok(item) => out.items.push(item),
+                // A grant is missing: all pictures of that address would say the same.
+                Err(e) if e.downcast_ref::<PluginError>().is_some_and(|e| e.kind == ErrorKind::Denied) => {
+                    return Err(e.context(id));
+                }
                 Err(e) => broken.push(format!("{id}: {e:#}")),
             }
         }
@@ -69,6 +77,42 @@ fn run(job: &Job, inputs: Values) -> anyhow::Result<Outputs> {
         bail!("{} found no pictures", job.who());
     }
     Ok(single(out))
+}
+
+/// Times that a page is asked for.
+const TRIES: u32 = 5;
+/// The longest that a source may ask to wait.
+const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// The page at `from`; a source that says when to come back is asked again then.
+fn page(job: &Job, source: &mut dyn DatasetSource, from: &Option<String>) -> anyhow::Result<Page> {
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let error = match source.next_page(from.clone(), PAGE) {
+            Ok(page) => return Ok(page),
+            Err(error) => error,
+        };
+        let Some(wait) = wait(&error, tried) else { return Err(error.into()) };
+        let seconds = wait.as_secs_f64();
+        job.ctx.log(Level::Warn, &format!("{}; trying again in {seconds:.1} s ({tried} of {TRIES})", error.message));
+        let until = Instant::now() + wait;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            job.ctx.check_cancelled()?;
+            std::thread::sleep(left.min(Duration::from_millis(20)));
+        }
+    }
+}
+
+/// How long to wait before the next try; none: it would be useless. Waits double, and vary by up to a quarter, so that
+/// many who were sent away together do not come back together.
+fn wait(error: &PluginError, tried: u32) -> Option<Duration> {
+    let passing = [ErrorKind::RateLimited, ErrorKind::Unavailable, ErrorKind::Timeout].contains(&error.kind);
+    let asked = Duration::from_millis(error.retry_after_ms.filter(|_| passing && tried < TRIES)?);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let longer = asked.saturating_mul(2_u32.pow(tried - 1));
+    let wait = longer.min(asked.max(Duration::from_secs(60)));
+    (wait <= MAX_WAIT).then(|| wait + wait.mul_f64(f64::from(now.subsec_micros() % 1000) / 4000.0))
 }
 
 /// Reads the pictures on all cores, in order.
@@ -101,7 +145,7 @@ struct Extra {
 }
 
 fn check(job: &Job, item: &SourceItem) -> anyhow::Result<Item> {
-    let (path, bytes) = fetch(job, &item.media)?;
+    let (path, bytes) = fetch(job, item)?;
     let image = Image::decode(&bytes, &DecodeLimits::default())?;
     let extra: Extra = match &item.annotation.extra {
         Some(text) => serde_json::from_str(text).context("the annotation's `extra`")?,
@@ -129,9 +173,11 @@ fn check(job: &Job, item: &SourceItem) -> anyhow::Result<Item> {
 }
 
 /// The picture's file and where it lies; what has no file yet is kept in the store.
-fn fetch(job: &Job, media: &Media) -> anyhow::Result<(PathBuf, Vec<u8>)> {
+fn fetch(job: &Job, item: &SourceItem) -> anyhow::Result<(PathBuf, Vec<u8>)> {
     let store = &job.ctx.services::<Host>().store;
-    match media {
+    let stated = item.digest.as_deref();
+    let (path, bytes) = match &item.media {
+        Media::Url(url) => return fetched::fetch(job, url, stated),
         Media::File { root, path } => {
             let folder = job.settings.folders.get(root).with_context(|| format!("no folder is granted as `{root}`"))?;
             let plain = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
@@ -140,13 +186,43 @@ fn fetch(job: &Job, media: &Media) -> anyhow::Result<(PathBuf, Vec<u8>)> {
             }
             let full = folder.join(path);
             let bytes = std::fs::read(&full).with_context(|| format!("cannot read {}", full.display()))?;
-            Ok((full, bytes))
+            (full, bytes)
         }
-        Media::Bytes(bytes) => Ok((store.blob_path(&store.put_blob(bytes)?), bytes.clone())),
+        Media::Bytes(bytes) => (store.blob_path(&store.put_blob(bytes)?), bytes.clone()),
         Media::Image(image) => {
             let bytes = image.encode(Codec::Png, 0)?;
-            Ok((store.blob_path(&store.put_blob(&bytes)?), bytes))
+            (store.blob_path(&store.put_blob(&bytes)?), bytes)
         }
-        Media::Url(url) => bail!("{url}: addresses are not fetched by this host; give the picture's bytes or a file"),
+    };
+    if let Some(stated) = stated {
+        data::checksum::check(stated, &bytes)?;
+    }
+    Ok((path, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_asked_for_again() {
+        let error = |kind, after| PluginError { retry_after_ms: after, ..PluginError::new(kind, "x") };
+        let second = |s: u64| Duration::from_secs(s);
+        let first = wait(&error(ErrorKind::RateLimited, Some(3000)), 1).unwrap();
+        assert!(first >= second(3) && first < second(4), "{first:?}");
+        let third = wait(&error(ErrorKind::Unavailable, Some(2000)), 3).unwrap();
+        assert!(third >= second(8) && third <= second(10), "{third:?}");
+        assert!(
+            wait(&error(ErrorKind::RateLimited, Some(120_000)), 4).unwrap() < second(151),
+            "never sooner than asked"
+        );
+        for (kind, after, tried) in [
+            (ErrorKind::Denied, Some(1), 1),
+            (ErrorKind::RateLimited, None, 1),
+            (ErrorKind::RateLimited, Some(1), TRIES),
+            (ErrorKind::RateLimited, Some(3_600_000), 1),
+        ] {
+            assert_eq!(wait(&error(kind, after), tried), None, "{kind:?} {after:?} {tried}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod captioner;
 mod config;
 mod dataset_source;
 mod evaluator;
+mod fetched;
 mod node;
 mod tag_filter;
 
