@@ -3,6 +3,8 @@
 //! No test lives here. Start at [`Anagama`].
 #![allow(clippy::unwrap_used)]
 
+pub mod board;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
