@@ -26,7 +26,7 @@ fn is_fault(api: &str, route: &Route) -> bool {
 /// Opens the recorded search of a route at its page.
 fn ask(installed: &Installed, board: &Board, api: &str, route: &Route) -> Result<data::Page, PluginError> {
     let mut settings = settings(board, api, route.tags().unwrap());
-    if route.query.get("json").is_none() && route.path == "/index.php" {
+    if !route.query.contains_key("json") && route.path == "/index.php" {
         settings["answers"] = json!("xml");
     }
     let number = ["page", "pid"].iter().find_map(|k| route.query.get(*k)?.parse::<u32>().ok());

@@ -109,9 +109,10 @@ impl Config {
              move it to {} or name the file with --config",
             places.user_config.join(FILE_NAME).display()
         );
-        let mut grants = file.grants.plugins.values().chain([&file.grants.default]);
+        let grants = &file.grants;
+        let named = grants.plugins.values().chain([&grants.default]).any(|g| !g.secrets.is_empty());
         ensure!(
-            trusted || grants.all(|g| g.secrets.is_empty()),
+            trusted || !named,
             "{shown}: `secrets` says where your keys stand and whom they are sent to, so a file that came with a workflow may \
              not set it; move it to {} or name the file with --config",
             places.user_config.join(FILE_NAME).display()
