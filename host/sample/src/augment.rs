@@ -54,7 +54,7 @@ mod tests {
     /// numpy: `a = np.cumprod(1 - betas_for_alpha_bar(1000, …))`, `np.sqrt(a)` at 0, 250, 500 and 999.
     #[test]
     fn shares_are_those_of_squared_cosines() {
-        for (level, signal) in [(0, 0.999_979_36f32), (250, 0.919_721_7), (500, 0.701_630_4), (999, 4.928_25e-5)] {
+        for (level, signal) in [(0, 0.999_979_4_f32), (250, 0.919_721_7), (500, 0.701_630_4), (999, 4.928_25e-5)] {
             let (found, rest) = shares(level);
             assert!((found - signal).abs() < 1e-6, "{level}: {found}");
             assert!((found * found + rest * rest - 1.0).abs() < 1e-6);
