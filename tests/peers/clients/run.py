@@ -3,8 +3,8 @@
 
     python3 tests/peers/clients/run.py [--program target/debug/anagama] [--only NAME]
 
-The clients are fetched by pip and npm into --folder (default: a folder of the system's temporary one) the first time.
-Each is one script here: it gets the server's address in $ANAGAMA_URL, prints one line of what it did, and ends with 0.
+The clients are fetched by pip, npm and cargo into --folder (default: a folder of the system's temporary one) the first time.
+Each is one script or crate here: it gets the server's address in $ANAGAMA_URL, prints one line of what it did, and ends with 0.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CLIENTS = [
     ("comfy-ui-client 0.1.2", "ui_client.mjs"),
     ("@saintno/comfyui-sdk 0.3.1", "saintno.mjs"),
     ("@stable-canvas/comfyui-client 1.5.9", "stable_canvas.mjs"),
-    ("rucomfyui 1.1.1 (its types)", "rucomfyui.py"),
+    ("rucomfyui 1.1.1", "rucomfyui"),
 ]
 
 
@@ -48,6 +48,21 @@ def fetch(folder):
         subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent", *NPM], cwd=npm, check=True)
         (npm / "ready").touch()
     return venv, npm
+
+
+def build(folder, crate):
+    """The program of a crate, built outside of the repository; or why there is none."""
+    if not shutil.which("cargo"):
+        return None, "cargo is not here"
+    source = folder / crate
+    shutil.copytree(HERE / crate, source, dirs_exist_ok=True)
+    fetched = subprocess.run(["cargo", "fetch", "-q"], cwd=source, capture_output=True, text=True)
+    if fetched.returncode != 0:
+        return None, f"cargo cannot fetch it: {(fetched.stderr.strip().splitlines() or ['it does not say why'])[-1].strip()}"
+    quiet = ["nice", "-n", "19"] if shutil.which("nice") else []
+    target = folder / "target"
+    subprocess.run([*quiet, "cargo", "build", "-q", "--target-dir", target], cwd=source, check=True)
+    return target / f"debug/{crate}-client", None
 
 
 class Server:
@@ -90,12 +105,21 @@ def main():
         if node and not shutil.which("node"):
             rows.append((name, "skipped", "node is not here"))
             continue
+        program = None
+        if (HERE / script).is_dir():
+            program, missing = build(options.folder, script)
+            if missing:
+                print(f"SKIPPED: {name}: {missing}")
+                rows.append((name, "skipped", missing))
+                continue
         server = Server(options.program, "--config", ROOT / "examples/anagama.toml")
         environment = {
             **os.environ, "ANAGAMA_URL": server.url, "ANAGAMA_BASE": str(server.base), "HOME": str(server.base),
             "PATH": f"{venv}/bin:{os.environ['PATH']}", "NO_COLOR": "1",
         }
-        if node:
+        if program:
+            command = [program]
+        elif node:
             # Imports are looked for beside the script, so it is copied beside its packages.
             target = npm / script
             shutil.copy(HERE / script, target)
