@@ -177,6 +177,12 @@ impl Context {
         self.tell(Told::Progress { value, max, message: message.to_owned() });
     }
 
+    /// [`Context::progress`] for long steps, of which each is shown.
+    pub fn step(&self, done: u64, total: u64, message: &str) {
+        *self.last_progress.lock() = None;
+        self.progress(done, total, message);
+    }
+
     /// Shows a text at the node.
     pub fn text(&self, text: &str) {
         self.tell(Told::Text(text.to_owned()));

@@ -12,4 +12,5 @@ mod limits;
 mod queue;
 mod security;
 mod support;
+mod training;
 mod websocket;

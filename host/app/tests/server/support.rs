@@ -229,3 +229,12 @@ pub(crate) fn saved(color: u32, prefix: &str) -> Value {
     prompt["3"] = json!({"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": prefix}});
     prompt
 }
+
+/// An `extra_model_paths.yaml` that names the models of the examples.
+pub(crate) fn example_models() -> tempfile::NamedTempFile {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/diffusers");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("examples:\n  diffusers: {}\n", models.canonicalize().unwrap().display()))
+        .unwrap();
+    file
+}

@@ -1,6 +1,6 @@
 //! What is told over the WebSocket, and in which order.
 
-use crate::support::{Server, trivial};
+use crate::support::{Server, example_models, trivial};
 use serde_json::{Value, json};
 
 fn kinds(messages: &[Value]) -> Vec<&str> {
@@ -109,10 +109,7 @@ fn previews(server: &Server, seed: u64, method: Option<&str>) -> usize {
 
 #[test]
 fn each_job_chooses_its_previews() {
-    let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/diffusers");
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), format!("examples:\n  diffusers: {}\n", models.canonicalize().unwrap().display()))
-        .unwrap();
+    let file = example_models();
     let paths = ["--extra-model-paths-config", file.path().to_str().unwrap()];
     let server = Server::start(&paths);
     assert!(previews(&server, 1, None) > 0);

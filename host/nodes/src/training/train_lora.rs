@@ -102,7 +102,7 @@ impl Hooks for Watch<'_> {
 
     fn step(&mut self, line: &LogLine, total: u64) {
         let message = format!("loss {:.4}  lr {:.1e}  {:.2} s/step", line.smooth, line.lr, line.seconds);
-        self.ctx.progress(line.step, total, &message);
+        self.ctx.step(line.step, total, &message);
     }
 
     fn cancelled(&self) -> bool {
