@@ -5,6 +5,7 @@ use super::frozen::Frozen;
 use super::gemm::{Output, Product, Stretch, multiply_transposed};
 use super::portable;
 use super::values::{self, read};
+use super::winograd::Winograd;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;
 
@@ -103,11 +104,23 @@ impl Geometry {
         }
     }
 
+    /// The same in fewer products, where there is such a way and it pays.
+    fn winograd(&self) -> Option<Winograd> {
+        let Geometry { b, h, w, inp, out, oh, ow, window, .. } = *self;
+        let way = Winograd { b, h, w, inp, oh, ow, out, before: window.before, turned: false };
+        let fits = (self.kh, self.kw, window.stride) == (3, 3, 1) && window.before <= 2;
+        (fits && way.pays()).then_some(way)
+    }
+
     fn forward(&self, x: &[f32], layer: &Frozen) -> Result<Vec<f32>> {
         let taps = self.kh * self.kw;
-        let zeros = vec![0.0; self.inp];
         let mut out = vec![0.0; self.b * self.oh * self.ow * self.out];
         let kept = layer.kept()?;
+        if let Some(way) = self.winograd() {
+            way.run(x, kept.right(0), layer.bias(), &mut out);
+            return Ok(out);
+        }
+        let zeros = vec![0.0; self.inp];
         let stretches: Vec<_> =
             (0..taps).map(|t| Stretch { len: self.inp, step: 1, right: kept.right(t * self.inp) }).collect();
         let m = self.b * self.oh * self.ow;
@@ -132,8 +145,12 @@ impl Geometry {
         let (s, before) = (self.window.stride, self.window.before);
         let kept = layer.kept()?;
         let flipped = kept.flipped();
-        let zeros = vec![0.0; self.out];
         let mut dx = vec![0.0; self.b * self.h * self.w * self.inp];
+        if let Some(way) = self.winograd().map(Winograd::backward).filter(Winograd::pays) {
+            way.run(grad, flipped.right(0), None, &mut dx);
+            return Ok(dx);
+        }
+        let zeros = vec![0.0; self.out];
         let place = Output::new(&mut dx);
         // Input rows y with the same (y + before) mod stride are reached by the same rows of the kernel, ky = py + s·i,
         // from the output rows (y + before - py) / s - i; columns likewise.

@@ -11,6 +11,10 @@ use rayon::prelude::*;
 #[repr(C, align(64))]
 pub(crate) struct Line([f32; LANES]);
 
+impl Line {
+    pub(crate) const ZERO: Line = Line([0.0; LANES]);
+}
+
 /// A right side (k, n) cut into panels of 32 columns (the last of 16 if that is enough), each stored row by row.
 pub(crate) struct Packed {
     lines: Vec<Line>,
@@ -21,7 +25,7 @@ pub(crate) struct Packed {
 impl Packed {
     /// Packs a right side given by `value(k, n)`.
     pub(crate) fn new(k: usize, n: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Packed {
-        let mut lines = vec![Line([0.0; LANES]); k * n.div_ceil(LANES)];
+        let mut lines = vec![Line::ZERO; k * n.div_ceil(LANES)];
         let fill = |(panel, lines): (usize, &mut [Line])| {
             let first = panel * PANEL;
             let per_row = (n - first).min(PANEL).div_ceil(LANES);
@@ -60,7 +64,7 @@ impl Packed {
     /// panel's rows are held at a time by each thread.
     pub(crate) fn weight(source: &dyn Source, taps: usize, inp: usize, out: usize) -> Result<Packed> {
         let (k, n, width) = (taps * inp, out, taps * inp);
-        let mut lines = vec![Line([0.0; LANES]); k * n.div_ceil(LANES)];
+        let mut lines = vec![Line::ZERO; k * n.div_ceil(LANES)];
         if k == 0 || n == 0 {
             return Ok(Packed { lines, k, n });
         }
@@ -105,6 +109,13 @@ impl Packed {
         floats(&self.lines)
     }
 
+    /// The rows of one panel, each of 16 or 32 columns.
+    pub(crate) fn panel(&self, panel: usize) -> &[f32] {
+        let (first, lines) = (panel * PANEL, self.k * (PANEL / LANES));
+        assert!(first < self.n, "no such panel");
+        floats(&self.lines[panel * lines..((panel + 1) * lines).min(self.lines.len())])
+    }
+
     /// The value at row `k`, column `n`.
     #[cfg(test)]
     pub(crate) fn get(&self, k: usize, n: usize) -> f32 {
@@ -119,7 +130,7 @@ fn floats(lines: &[Line]) -> &[f32] {
     unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
 }
 
-fn floats_mut(lines: &mut [Line]) -> &mut [f32] {
+pub(crate) fn floats_mut(lines: &mut [Line]) -> &mut [f32] {
     // SAFETY: as above.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
 }
@@ -328,7 +339,7 @@ impl Product<'_> {
                 let lanes = (self.n - panel * PANEL).min(PANEL).next_multiple_of(LANES);
                 let lines = source.rows() * (lanes / LANES);
                 if made.len() < lines {
-                    made.resize(lines, Line([0.0; LANES]));
+                    made.resize(lines, Line::ZERO);
                 }
                 source.fill(panel, lanes, floats_mut(&mut made[..lines]));
             }

@@ -27,6 +27,7 @@ mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 mod values;
+mod winograd;
 
 pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};
 pub use attention::{Mask, attention};
