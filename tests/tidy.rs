@@ -30,12 +30,16 @@ const ABSENT: &[(&str, &[&str], &str)] = &[
     ("server", &["candle-core", "wasmtime", "models", "loader", "nodes"], "server knows graphs and the engine only"),
 ];
 
+/// Of this machine's target alone: what only others need has not been downloaded.
 fn metadata() -> &'static Metadata {
     static METADATA: OnceLock<Metadata> = OnceLock::new();
     METADATA.get_or_init(|| {
+        let told = std::process::Command::new("rustc").arg("-vV").output().unwrap().stdout;
+        let told = String::from_utf8(told).unwrap();
+        let target = told.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
         MetadataCommand::new()
             .manifest_path(root().join("Cargo.toml"))
-            .other_options(["--offline".into()])
+            .other_options(["--offline".into(), "--filter-platform".into(), target.into()])
             .exec()
             .unwrap()
     })

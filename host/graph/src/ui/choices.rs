@@ -131,7 +131,7 @@ mod tests {
         let mut first = |_: usize| 0;
         assert_eq!(chosen(&"{".repeat(1 << 20), &mut first).len(), (1 << 20) - DEEPEST);
         assert!(chosen(&"{x".repeat(1 << 19), &mut first).starts_with("xxx"));
-        assert_eq!(chosen(&"/*".repeat(1 << 20), &mut first).len(), 2 << 20);
+        assert_eq!(chosen(&"/* ".repeat(1 << 20), &mut first).len(), 3 << 20);
         assert_eq!(chosen(&"{|".repeat(1 << 19), &mut first), "");
         assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
