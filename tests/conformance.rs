@@ -219,6 +219,8 @@ fn every_first_party_plugin_is_in_the_suite() {
     let mut tested: Vec<&str> = suite().iter().map(|(n, ..)| *n).collect();
     // It needs a board to ask: `booru::lists` compares its two forms.
     tested.push("booru-source");
+    // It needs a server to ask: `captions::servers` does so.
+    tested.push("vlm-captioner");
     tested.sort_unstable();
     assert_eq!(folders, tested);
 }

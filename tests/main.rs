@@ -4,6 +4,7 @@
 // Its name is that of the group; `tests/booru` holds the recordings.
 #[path = "boards/mod.rs"]
 mod booru;
+mod captions;
 mod conformance;
 mod docs;
 mod faults;

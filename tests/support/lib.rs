@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod board;
+pub mod chat;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use url::Url;
 
+/// Seconds that a plugin may ask for by itself; a run can be cancelled all that time.
+const LONGEST_CALL: u32 = 900;
+
 /// What the user's configuration allows. Unknown keys are errors.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -50,6 +53,8 @@ pub struct Grant {
     pub secrets: BTreeMap<String, SecretGrant>,
     /// Milliseconds between two requests to one host; none: what the plugin asks for.
     pub http_interval_ms: Option<u32>,
+    /// Seconds that one call may take; none: what the plugin asks for, at most a quarter of an hour.
+    pub deadline_seconds: Option<u32>,
 }
 
 impl Default for Grant {
@@ -63,6 +68,7 @@ impl Default for Grant {
             node_names: Vec::new(),
             secrets: BTreeMap::new(),
             http_interval_ms: None,
+            deadline_seconds: None,
         }
     }
 }
@@ -219,6 +225,12 @@ impl Rights {
         std::time::Duration::from_millis(milliseconds.into())
     }
 
+    /// Time that one call may take: as long as any, or longer if the plugin asks for it and the user does not forbid it.
+    pub(crate) fn deadline(&self, usual: std::time::Duration) -> std::time::Duration {
+        let most = self.grant.deadline_seconds.unwrap_or(LONGEST_CALL);
+        usual.max(std::time::Duration::from_secs(self.requests.deadline_seconds.min(most).into()))
+    }
+
     fn decide(&self, what: &str, key: &str, requested: bool, granted: bool, allowed: bool) -> Result<(), String> {
         let missing = if !requested {
             format!("the plugin's manifest does not ask for it; its author must add {key} under [requests]")
@@ -270,6 +282,10 @@ impl Rights {
                 if granted.is_empty() { "none".to_owned() } else { granted.join(", ") }
             ),
             format!("folders: {}", join(folders)),
+            match self.deadline(std::time::Duration::ZERO).as_secs() {
+                0 => "time of one call: as any plugin's".to_owned(),
+                seconds => format!("time of one call: up to {seconds} s"),
+            },
             format!("storage: {} MiB", self.storage >> 20),
             format!("node names beyond its own: {}", join(names)),
         ]
@@ -454,6 +470,22 @@ mod tests {
         let free =
             Rights::new("x.y", &Requests::default(), &Grants { contact: Some("me@x".into()), ..Grants::default() });
         assert_eq!(free.contact(), Ok(None), "it is told to nobody who does not need it");
+    }
+
+    #[test]
+    fn long_calls_are_asked_for_and_capped() {
+        let second = std::time::Duration::from_secs(1);
+        let deadline = |asked, granted| {
+            let requests = Requests { deadline_seconds: asked, ..Requests::default() };
+            let default = Grant { deadline_seconds: granted, ..Grant::default() };
+            Rights::new("x.y", &requests, &Grants { default, ..Grants::default() }).deadline(30 * second)
+        };
+        assert_eq!(deadline(0, Some(600)), 30 * second, "nobody asked");
+        assert_eq!(deadline(600, None), 600 * second);
+        assert_eq!(deadline(u32::MAX, None), 900 * second);
+        assert_eq!(deadline(600, Some(60)), 60 * second);
+        assert_eq!(deadline(600, Some(1)), 30 * second, "never less than any plugin has");
+        assert_eq!(deadline(7200, Some(3600)), 3600 * second);
     }
 
     #[test]

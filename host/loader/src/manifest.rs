@@ -58,6 +58,8 @@ pub struct Requests {
     pub storage_mib: u32,
     /// Patterns of names that its nodes have beside those that begin with its vendor.
     pub node_names: Vec<String>,
+    /// Seconds that one call may take, if it waits for slow machines; 0: as long as any.
+    pub deadline_seconds: u32,
 }
 
 impl Manifest {

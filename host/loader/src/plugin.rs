@@ -314,7 +314,9 @@ impl Inner {
     }
 
     fn services(&self, call: &CallContext) -> Services {
-        let limits = call.limits.unwrap_or(self.shared.config.limits);
+        let usual = self.shared.config.limits;
+        let longer = || Limits { deadline: self.rights.deadline(usual.deadline), ..usual };
+        let limits = call.limits.unwrap_or_else(longer);
         let storage =
             Storage::new(self.shared.config.cache_dir.join("storage").join(&self.manifest.id), self.rights.storage);
         let inference = self.shared.config.inference.clone();

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
 /// Groups that are modules of the integration binary.
-const MODULES: [&str; 6] = ["conformance", "workflows", "booru", "pack", "faults", "tidy"];
+const MODULES: [&str; 7] = ["conformance", "workflows", "booru", "captions", "pack", "faults", "tidy"];
 
 /// What happened, added up.
 #[derive(Debug, Default, PartialEq)]
