@@ -34,6 +34,15 @@ fn suite() -> Vec<(&'static str, Kind, Vec<Value>)> {
                 json!({"min_images": 2, "merge": "a, b -> c", "empty": "keep"}),
             ],
         ),
+        ("caption-clean", Kind::TagFilter, vec![json!({}), json!({"max_cut": 0.0, "too_much": "error"})]),
+        (
+            "tag-implications",
+            Kind::TagFilter,
+            vec![
+                json!({"implications": "red hair -> a", "overlap": true}),
+                json!({"implications": "1girl -> human", "mode": "expand", "aliases": "sky = blue sky"}),
+            ],
+        ),
         ("image-stats", Kind::Evaluator, vec![json!({})]),
         ("tag-recall", Kind::Evaluator, vec![json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})]),
     ]
@@ -221,6 +230,8 @@ fn every_first_party_plugin_is_in_the_suite() {
     tested.push("booru-source");
     // It needs a server to ask: `captions::servers` does so.
     tested.push("vlm-captioner");
+    // It needs captions to check: `captions::checks` gives it some.
+    tested.push("caption-check");
     tested.sort_unstable();
     assert_eq!(folders, tested);
 }

@@ -1,5 +1,6 @@
 //! Captioning by a server, and what becomes of captions: under the real loader, in both forms, and in whole runs.
 
+mod checks;
 mod servers;
 mod swap;
 

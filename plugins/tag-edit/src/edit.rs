@@ -4,7 +4,7 @@ use crate::Settings;
 use crate::frame::Frame;
 use crate::frequency::{Counts, Limits};
 use crate::rules::{Rules, Texts};
-use booru::names::{key, list, spaced, underscored};
+use booru::names::{key, list, matches, spaced, underscored};
 use plugin_sdk::{Annotation, Tag};
 use std::collections::BTreeSet;
 
@@ -15,6 +15,8 @@ pub(crate) struct Edit {
     frame: Frame,
     limits: Limits,
     drop_categories: BTreeSet<String>,
+    category_order: Vec<String>,
+    first: Vec<String>,
     counts: Counts,
 }
 
@@ -33,7 +35,9 @@ impl Edit {
         };
         let limits = Limits { min_images: s.min_images.into(), max_share: s.max_share };
         let drop_categories = list(&s.drop_categories).map(str::to_lowercase).collect();
-        Ok(Self { rules, frame, limits, drop_categories, counts: Counts::default(), settings })
+        let category_order = list(&s.category_order).map(str::to_lowercase).collect();
+        let first = list(&s.first).map(key).collect();
+        Ok(Self { rules, frame, limits, drop_categories, category_order, first, counts: Counts::default(), settings })
     }
 
     /// Does the edit need to see the whole data set before it decides?
@@ -101,8 +105,11 @@ impl Edit {
             tag.name = self.spell(&tag.name);
         }
         let mut tags = self.rules.apply(tags);
+        if self.settings.split_characters {
+            tags = tags.into_iter().flat_map(split_character).collect();
+        }
         for tag in &mut tags {
-            tag.name = self.spell(&tag.name);
+            tag.name = self.brackets(self.spell(&tag.name));
         }
         if self.settings.dedupe {
             let mut seen = BTreeSet::new();
@@ -120,6 +127,18 @@ impl Edit {
         }
     }
 
+    fn brackets(&self, name: String) -> String {
+        if self.settings.brackets == "keep" {
+            return name;
+        }
+        let plain = name.replace("\\(", "(").replace("\\)", ")");
+        // Kaomoji are drawn with brackets.
+        if self.settings.brackets == "escape" && !booru::names::KAOMOJI.contains(&plain.as_str()) {
+            return plain.replace('(', "\\(").replace(')', "\\)");
+        }
+        plain
+    }
+
     /// Stable sorts: what is equal keeps its order.
     fn sort(&self, tags: &mut [Tag]) {
         match self.settings.sort.as_str() {
@@ -128,5 +147,31 @@ impl Edit {
             "frequency" => tags.sort_by_key(|t| std::cmp::Reverse(self.counts.of(&t.name))),
             _ => {}
         }
+        if !self.category_order.is_empty() {
+            let place = |tag: &Tag| {
+                let category = tag.category.as_deref().unwrap_or("general").to_lowercase();
+                self.category_order.iter().position(|c| *c == category).unwrap_or(usize::MAX)
+            };
+            tags.sort_by_key(place);
+        }
+        if !self.first.is_empty() {
+            let place = |tag: &Tag| self.first.iter().position(|p| matches(p, &key(&tag.name))).unwrap_or(usize::MAX);
+            tags.sort_by_key(place);
+        }
     }
+}
+
+/// `saber (fate)` as `saber` and `fate`; a tag that names no character stays as it is.
+fn split_character(tag: Tag) -> Vec<Tag> {
+    let plain = tag.name.replace("\\(", "(").replace("\\)", ")");
+    let is_name = tag.category.as_deref() == Some("character") && plain.ends_with(')') && !plain.starts_with('(');
+    if !is_name {
+        return vec![tag];
+    }
+    let parts = plain.split(['(', ')']).map(|p| p.trim_matches([' ', '_'])).filter(|p| !p.is_empty());
+    let category = |at: usize| Some(if at == 0 { "character" } else { "copyright" }.to_owned());
+    parts
+        .enumerate()
+        .map(|(at, name)| Tag { name: name.to_owned(), score: tag.score, category: category(at) })
+        .collect()
 }

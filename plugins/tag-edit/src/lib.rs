@@ -1,6 +1,7 @@
 //! Edits tags: activation tags, prefixes and suffixes, prune, merge, replace, regex, blacklist, rare and frequent tags.
 //!
-//! The order is fixed: categories, spelling, regex, merge, prune, blacklist, duplicates, frequency, sort, limit, then
+//! The order is fixed: categories, spelling, regex, merge, prune, blacklist, names of characters, brackets, duplicates,
+//! frequency, sort, categories' order, first tags, limit, then
 //! prefixes and suffixes, and the activation tags in front of everything. It never looks at the picture.
 //! Start at [`Settings`]; the order is spelled out in `edit.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -51,6 +52,12 @@ pub struct Settings {
     /// How words within a tag are separated. Kaomoji such as `^_^` stay as they are.
     #[input(default = "spaces", options = ["spaces", "underscores", "keep"])]
     underscores: String,
+    /// Brackets in names: `escape` writes `\\(` as prompts need it, `unescape` takes the backslashes out.
+    #[input(default = "keep", options = ["keep", "escape", "unescape"])]
+    brackets: String,
+    /// Make two tags of a character's name with its series: `saber (fate)` becomes `saber, fate`.
+    #[input(default = false)]
+    split_characters: bool,
     /// Keep only the first of equal tags.
     #[input(default = true)]
     dedupe: bool,
@@ -63,6 +70,13 @@ pub struct Settings {
     /// Order of the tags between prefix and suffix.
     #[input(default = "keep", options = ["keep", "score", "alphabet", "frequency"])]
     sort: String,
+    /// Order of the categories, such as `character, copyright, general`, before `sort` within each. Tags without one count
+    /// as general; others come last.
+    #[input(default = "")]
+    category_order: String,
+    /// Tags that come first if a picture has them, in this order, such as `1girl, 1boy`; `*` stands for any text.
+    #[input(default = "")]
+    first: String,
     /// Keep at most this many tags between prefix and suffix. 0: all.
     #[input(default = 0, range = 0..=1000)]
     max_tags: u32,

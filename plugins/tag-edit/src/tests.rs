@@ -106,3 +106,24 @@ fn faults_in_the_settings_are_all_named() {
     let e = open(json!({"merge": "a", "subset_suffix": "b"})).err().unwrap().message;
     assert!(e.contains("merge `a`") && e.contains("subset_suffix `b`"), "{e}");
 }
+
+#[test]
+fn names_of_characters_split_and_brackets_are_escaped() {
+    let mut r = request("1", "", "saber_(fate)_(stay), hat_(cap), (o)_(o)");
+    r.annotation.tags[0].category = Some("character".into());
+    let one = |settings: Value| run(settings, &[r.clone()]).unwrap().remove(0);
+    assert_eq!(one(json!({"split_characters": true})), "saber, fate, stay, hat (cap), (o)_(o)");
+    assert_eq!(one(json!({"brackets": "escape"})), "saber \\(fate\\) \\(stay\\), hat \\(cap\\), (o)_(o)");
+    let escaped = request("1", "", "hat_\\(cap\\)");
+    assert_eq!(run(json!({"brackets": "unescape"}), std::slice::from_ref(&escaped)).unwrap(), ["hat (cap)"]);
+    assert_eq!(run(json!({"brackets": "escape"}), &[escaped]).unwrap(), ["hat \\(cap\\)"], "never twice");
+}
+
+#[test]
+fn categories_and_first_tags_are_put_in_order() {
+    let mut r = request("1", "", "b, x, 2girls, a, 1boy, s");
+    r.annotation.tags[1].category = Some("character".into());
+    r.annotation.tags[5].category = Some("style".into());
+    let settings = json!({"category_order": "Character, general", "sort": "alphabet", "first": "*girls, 1boy"});
+    assert_eq!(run(settings, &[r]).unwrap(), ["2girls, 1boy, x, a, b, s"]);
+}

@@ -4,6 +4,7 @@ mod kohya;
 mod masks;
 mod merge;
 pub(crate) mod report;
+mod review;
 mod save;
 mod sd_scripts;
 
@@ -18,6 +19,7 @@ pub(crate) const NODES: &[Make] = &[
     node::<kohya::KohyaFolders>,
     node::<masks::DatasetMasks>,
     node::<report::DatasetReport>,
+    node::<review::ReviewCaptions>,
     node::<save::SaveDataset>,
     node::<merge::MergeDatasets>,
 ];
