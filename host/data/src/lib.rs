@@ -9,6 +9,7 @@ pub mod buckets;
 pub mod captions;
 pub mod checksum;
 mod dataset;
+pub mod duplicates;
 pub mod image;
 mod inference;
 pub mod kinds;

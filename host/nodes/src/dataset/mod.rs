@@ -1,5 +1,6 @@
 //! Data sets: reading those of other trainers, saving, joining, reporting. Other sources are plugins.
 
+mod duplicates;
 mod kohya;
 mod masks;
 mod merge;
@@ -18,6 +19,7 @@ pub(crate) const NODES: &[Make] = &[
     node::<sd_scripts::SdScriptsDataset>,
     node::<kohya::KohyaFolders>,
     node::<masks::DatasetMasks>,
+    node::<duplicates::MarkDuplicates>,
     node::<report::DatasetReport>,
     node::<review::ReviewCaptions>,
     node::<save::SaveDataset>,
