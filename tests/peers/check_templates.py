@@ -67,28 +67,39 @@ def our_nodes():
     command = [PROGRAM, "nodes", "--builtin", "--json"]
     nodes = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     names = {"int": "INT", "float": "FLOAT", "boolean": "BOOLEAN", "text": "STRING", "any": "*"}
-    described = {}
-    for node in nodes:
-        sections = {"required": {}, "optional": {}}
-        for entry in node["inputs"]:
-            kind, widget = entry["socket"], entry["widget"]
-            kind = kind["named"] if isinstance(kind, dict) else names.get(kind, kind.upper())
-            if widget == "none":
-                described_input = [kind, {"forceInput": True}]
-            else:
-                form, values = next(iter(widget.items()))
-                if form in ("combo", "host-list"):
-                    options = values["options"] if form == "combo" else ["x"]
-                    upload = node["id"].startswith("LoadImage") and entry["name"] == "image"
-                    default = values["default"] if form == "combo" else None
-                    described_input = [options, {"image_upload": upload} | ({"default": default} if default else {})]
-                else:
-                    described_input = [kind, {"default": values["default"]}]
-                    if values.get("seed-control"):
-                        described_input[1]["control_after_generate"] = True
-            sections["required" if entry["required"] else "optional"][entry["name"]] = described_input
-        described[node["id"]] = {"input": sections, "display_name": node["display-name"], "name": node["id"]}
-    return described
+
+    def one(node, entry):
+        kind, widget = entry["socket"], entry["widget"]
+        kind = kind["named"] if isinstance(kind, dict) else names.get(kind, kind.upper())
+        if widget == "none":
+            return [kind, {"forceInput": True}]
+        form, values = next(iter(widget.items()))
+        if form == "branches":
+            branches = [{"key": b["key"], "inputs": sections(node, b["inputs"])} for b in values]
+            return ["COMFY_DYNAMICCOMBO_V3", {"options": branches}]
+        if form == "growing":
+            return ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {values["prefix"]: [kind, {}]}}, **values}}]
+        if form in ("combo", "host-list"):
+            options = values["options"] if form == "combo" else ["x"]
+            upload = node["id"].startswith("LoadImage") and entry["name"] == "image"
+            default = values["default"] if form == "combo" else None
+            return [options, {"image_upload": upload} | ({"default": default} if default else {})]
+        described = [kind, {"default": values["default"]}]
+        if values.get("seed-control"):
+            described[1]["control_after_generate"] = True
+        return described
+
+    def sections(node, inputs):
+        found = {"required": {}, "optional": {}}
+        for entry in inputs:
+            first = entry["required"] or entry["widget"] != "none"
+            found["required" if first else "optional"][entry["name"]] = one(node, entry)
+        return found
+
+    return {
+        node["id"]: {"input": sections(node, node["inputs"]), "display_name": node["display-name"], "name": node["id"]}
+        for node in nodes
+    }
 
 
 def all_nodes(ours, workflows):

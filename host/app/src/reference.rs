@@ -48,12 +48,7 @@ pub(crate) fn section(node: &Node) -> String {
     if !node.inputs.is_empty() {
         text.push_str("\n| input | type | default | values | |\n|---|---|---|---|---|\n");
         for input in &node.inputs {
-            let (default, values) = widget(input);
-            let name = if input.required { format!("`{}` *", input.name) } else { format!("`{}`", input.name) };
-            let list = if input.is_list { " list" } else { "" };
-            let tooltip = input.tooltip.as_deref().unwrap_or_default();
-            let cells = [name, format!("{}{list}", input.socket.name()), default, values, tooltip.to_owned()];
-            let _ = writeln!(text, "| {} |", cells.map(|c| cell(&c)).join(" | "));
+            rows(input, "", &mut text);
         }
     }
     if !node.outputs.is_empty() {
@@ -68,6 +63,27 @@ pub(crate) fn section(node: &Node) -> String {
     text
 }
 
+/// A row for an input, and for those that the choices of a menu bring.
+fn rows(input: &Input, before: &str, text: &mut String) {
+    let (default, values) = widget(input);
+    let shown = match &input.widget {
+        Widget::Growing { prefix, .. } => format!("`{}.{prefix}0` …", input.name),
+        _ => format!("`{}`", input.name),
+    };
+    let name = if input.required { format!("{shown} *") } else { shown };
+    let list = if input.is_list { " list" } else { "" };
+    let tooltip = format!("{before}{}", input.tooltip.as_deref().unwrap_or_default());
+    let cells = [name, format!("{}{list}", input.socket.name()), default, values, tooltip];
+    let _ = writeln!(text, "| {} |", cells.map(|c| cell(&c)).join(" | "));
+    let Widget::Branches(branches) = &input.widget else { return };
+    for branch in branches {
+        for inner in &branch.inputs {
+            let inner = Input { name: format!("{}.{}", input.name, inner.name), ..inner.clone() };
+            rows(&inner, &format!("{before}For `{}`: ", branch.key), text);
+        }
+    }
+}
+
 /// Default and allowed values. A required input has no default.
 fn widget(input: &Input) -> (String, String) {
     let (default, values) = match &input.widget {
@@ -78,13 +94,18 @@ fn widget(input: &Input) -> (String, String) {
         }
         Widget::Text { default, .. } => (quoted(default), String::new()),
         Widget::Boolean { default, .. } => (default.to_string(), String::new()),
-        Widget::Combo { options, default, .. } => (
-            default.clone().unwrap_or_default(),
-            options.iter().map(|o| format!("`{o}`")).collect::<Vec<_>>().join(" "),
-        ),
+        Widget::Combo { options, default, .. } => {
+            (default.clone().unwrap_or_default(), codes(options.iter().map(String::as_str)))
+        }
+        Widget::Branches(branches) => (String::new(), codes(branches.iter().map(|b| b.key.as_str()))),
+        Widget::Growing { min, max, .. } => (String::new(), format!("{min} to {max} links")),
         Widget::HostList(name) => (String::new(), format!("names in {name}")),
     };
     (if input.required { String::new() } else { default }, values)
+}
+
+fn codes<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+    texts.map(|t| format!("`{t}`")).collect::<Vec<_>>().join(" ")
 }
 
 fn range(min: &impl std::fmt::Display, max: &impl std::fmt::Display, bounded: bool) -> String {

@@ -49,12 +49,38 @@ pub fn input_config(input: &Input, names: &dyn Fn(&str) -> Vec<String>) -> Value
         }
         Widget::HostList(list) if matches!(list.as_str(), "folder" | "file") => {}
         Widget::HostList(list) => kind = json!(names(list)),
+        Widget::Branches(branches) => {
+            kind = json!("COMFY_DYNAMICCOMBO_V3");
+            let branch = |b: &spec::Branch| json!({ "key": b.key, "inputs": sections(&b.inputs, names) });
+            options.insert("options".into(), branches.iter().map(branch).collect());
+        }
+        Widget::Growing { prefix, min, max } => {
+            kind = json!("COMFY_AUTOGROW_V3");
+            let one = json!([input.socket.name(), {}]);
+            let template =
+                json!({ "input": { "required": { prefix: one } }, "prefix": prefix, "min": min, "max": max });
+            options.insert("template".into(), template);
+        }
     }
     if input.lazy {
         options.insert("lazy".into(), json!(true));
     }
     options.extend(input.tooltip.as_ref().map(|t| ("tooltip".to_owned(), json!(t))));
     json!([kind, options])
+}
+
+/// Inputs behind a choice, as a node's own. One with a widget has a value in every prompt that a front end makes.
+fn sections(inputs: &[Input], names: &dyn Fn(&str) -> Vec<String>) -> Value {
+    let section = |required: bool| -> Map<String, Value> {
+        let inputs = inputs.iter().filter(|i| (i.required || i.widget != Widget::None) == required);
+        inputs.map(|i| (i.name.clone(), input_config(i, names))).collect()
+    };
+    let mut all = json!({ "required": section(true) });
+    let optional = section(false);
+    if !optional.is_empty() {
+        all["optional"] = Value::Object(optional);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -73,5 +99,19 @@ mod tests {
         assert_eq!(input_config(&list, &|_| vec!["a".into()]), json!([["a"], {}]));
         let link = input_with("seconds", Socket::Float, Widget::None);
         assert_eq!(input_config(&link, &|_| Vec::new()), json!(["FLOAT", {"forceInput": true}]));
+    }
+
+    #[test]
+    fn dynamic_inputs_have_comfyui_s_types_and_templates() {
+        let node = crate::testing::dynamic();
+        let config = |n: usize| input_config(&node.inputs[n], &|_| Vec::new());
+        assert_eq!(config(1)[0], "COMFY_DYNAMICCOMBO_V3");
+        let options = &config(1)[1]["options"];
+        let number = json!(["INT", {"default": 8, "min": 0, "max": 64, "step": 1}]);
+        let size = json!({"required": {"width": number, "height": ["INT", {"forceInput": true}]}});
+        assert_eq!(options[0], json!({"key": "size", "inputs": size}));
+        assert_eq!(options[2]["inputs"]["required"]["way"][0], "COMFY_DYNAMICCOMBO_V3");
+        let template = json!({"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 2, "max": 4});
+        assert_eq!(config(2), json!(["COMFY_AUTOGROW_V3", {"template": template}]));
     }
 }

@@ -92,6 +92,10 @@ fn check_one(input: &Input, value: &Value, host_list: &dyn Fn(&str) -> Vec<Strin
             }
         }
         Widget::Combo { options, .. } => in_list(input, &converted, options, "")?,
+        Widget::Branches(branches) => {
+            let keys: Vec<String> = branches.iter().map(|b| b.key.clone()).collect();
+            in_list(input, &converted, &keys, "")?;
+        }
         Widget::HostList(name) if !matches!(name.as_str(), "folder" | "file") => {
             let names = host_list(name);
             if converted == "auto" && !names.iter().any(|n| n == "auto") {

@@ -1,7 +1,7 @@
 //! A small catalog for the tests of this crate.
 
 use crate::{Catalog, Given, Judgement};
-use spec::{Input, Node, Output, Role, Socket, Validates, Value, Widget};
+use spec::{Branch, Input, Node, Output, Role, Socket, Validates, Value, Widget};
 use std::collections::BTreeMap;
 
 pub(crate) fn input(name: &str, socket: Socket) -> Input {
@@ -33,6 +33,31 @@ pub(crate) fn node(id: &str, inputs: Vec<Input>, outputs: &[Socket]) -> Node {
     }
 }
 
+/// A menu with inputs behind its choices, and links that grow in number.
+pub(crate) fn dynamic() -> Node {
+    let number = |name: &str| {
+        let widget = Widget::Int { default: 8, min: 0, max: 64, step: 1, seed_control: false };
+        Input { required: false, ..input_with(name, Socket::Int, widget) }
+    };
+    let deep =
+        vec![Branch { key: "twice".into(), inputs: vec![number("by")] }, Branch { key: "no".into(), inputs: vec![] }];
+    let branches = vec![
+        Branch { key: "size".into(), inputs: vec![number("width"), input("height", Socket::Int)] },
+        Branch { key: "like".into(), inputs: vec![input("image", Socket::Image)] },
+        Branch { key: "deep".into(), inputs: vec![input_with("way", Socket::Text, Widget::Branches(deep))] },
+    ];
+    let growing = Widget::Growing { prefix: "image".into(), min: 2, max: 4 };
+    let inputs = vec![
+        number("first"),
+        input_with("kind", Socket::Text, Widget::Branches(branches)),
+        input_with("images", Socket::Image, growing),
+        number("last"),
+    ];
+    let mut node = node("Dynamic", inputs, &[Socket::Image]);
+    node.strict = false;
+    node
+}
+
 #[derive(Default)]
 pub(crate) struct Nodes(pub(crate) BTreeMap<String, Node>);
 
@@ -54,6 +79,7 @@ impl Nodes {
         let mut average = node("Average", vec![input("input1", Socket::Image)], &[Socket::Image]);
         average.behaviour.variadic = true;
         let all = [
+            dynamic(),
             picky,
             sevens,
             typed,

@@ -6,6 +6,7 @@ use crate::{
     input_config, nearest,
 };
 use serde_json::{Map, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks everything that the output nodes need, and the class of every node.
@@ -150,9 +151,12 @@ impl<'a> Check<'a> {
     /// Positions of the nodes that a node's links lead to, as far as the node takes these inputs.
     fn sources(&self, position: usize) -> impl Iterator<Item = usize> + use<'a> {
         let (workflow, spec) = (self.workflow, self.specs[position]);
-        let inputs = self.node(position).inputs.as_deref().unwrap_or_default();
-        inputs.iter().filter_map(move |(name, source)| match source {
-            Source::Link { node, .. } if spec.is_none_or(|s| takes(s, name)) => workflow.position(node),
+        let given = self.node(position).inputs.as_deref().unwrap_or_default();
+        let taken = spec.map(|spec| (spec, live(spec, given)));
+        given.iter().filter_map(move |(name, source)| match source {
+            Source::Link { node, .. } if taken.as_ref().is_none_or(|(s, live)| takes(s, live, name)) => {
+                workflow.position(node)
+            }
             _ => None,
         })
     }
@@ -257,7 +261,8 @@ impl<'a> Check<'a> {
         };
         let own_check = spec.behaviour.validates.as_ref();
         let mut types = BTreeMap::new();
-        for input in &spec.inputs {
+        let live = live(spec, given);
+        for input in live.iter() {
             let source = given.iter().find(|(name, _)| *name == input.name).map(|(_, s)| s);
             let result = match source {
                 // Clients send null for an optional input that is empty.
@@ -269,6 +274,7 @@ impl<'a> Check<'a> {
                         planned.constants.insert(input.name.clone(), spec::Value::Data(value));
                     })
                 }
+                Some(Source::Link { .. }) if input.is_dynamic() => Err(linked_menu(input)),
                 Some(Source::Link { node, slot }) => {
                     let judge_type = !own_check.is_some_and(|c| c.types);
                     self.link(node, *slot, Some(input).filter(|_| judge_type)).map(|found| {
@@ -286,7 +292,7 @@ impl<'a> Check<'a> {
                 self.report(position, Some(&input.name), wrong);
             }
         }
-        for (name, source) in given.iter().filter(|(name, _)| !declares(spec, name)) {
+        for (name, source) in given.iter().filter(|(name, _)| !declares(&live, name)) {
             if spec.behaviour.variadic {
                 match source {
                     Source::Constant(value) => {
@@ -299,7 +305,7 @@ impl<'a> Check<'a> {
                 }
                 continue;
             }
-            let problem = self.problem(position, Some(name), unknown(spec, name));
+            let problem = self.problem(position, Some(name), unknown(&spec.id, &live, name));
             let strict = spec.strict && !self.workflow.is_swapped(&node.id);
             if strict || self.workflow.is_overridden(&node.id, name) {
                 self.bad[position] = true;
@@ -310,7 +316,7 @@ impl<'a> Check<'a> {
         }
         planned.links.sort_by(|a, b| a.0.cmp(&b.0));
         if let Some(own) = own_check {
-            self.ask(position, spec, own, given, &planned, types);
+            self.ask(position, (spec, &live), own, given, &planned, types);
         }
         planned
     }
@@ -319,7 +325,7 @@ impl<'a> Check<'a> {
     fn ask(
         &mut self,
         position: usize,
-        spec: &spec::Node,
+        (spec, live): (&spec::Node, &[spec::Input]),
         own: &spec::Validates,
         given: &[(String, Source)],
         planned: &PlanNode,
@@ -329,7 +335,7 @@ impl<'a> Check<'a> {
             Source::Link { .. } => spec::Value::Data(serde_json::Value::Null),
             Source::Constant(raw) => planned.constants.get(name).cloned().unwrap_or(spec::Value::Data(raw.clone())),
         };
-        let covered = || given.iter().filter(|(name, _)| takes(spec, name) && own.covers(name));
+        let covered = || given.iter().filter(|(name, _)| takes(spec, live, name) && own.covers(name));
         let inputs = covered().map(|(name, source)| (name.clone(), value(name, source))).collect();
         let mut names: Vec<Option<String>> = covered().map(|(name, _)| Some(name.clone())).collect();
         names.extend(own.types.then(|| Some("input_types".to_owned())));
@@ -450,13 +456,33 @@ impl<'a> Check<'a> {
     }
 }
 
-fn declares(spec: &spec::Node, input: &str) -> bool {
-    spec.inputs.iter().any(|i| i.name == input)
+/// The node's inputs as they follow from what is given.
+/// The node's inputs as they follow from what is given.
+fn live<'s>(spec: &'s spec::Node, given: &[(String, Source)]) -> Cow<'s, [spec::Input]> {
+    if !spec.inputs.iter().any(spec::Input::is_dynamic) {
+        return Cow::Borrowed(&spec.inputs);
+    }
+    let names: Vec<&str> = given.iter().map(|(name, _)| name.as_str()).collect();
+    let choice = |menu: &str| match given.iter().find(|(name, _)| name == menu) {
+        Some((_, Source::Constant(serde_json::Value::String(key)))) => Some(key.clone()),
+        Some((_, Source::Constant(other))) => Some(other.to_string()),
+        _ => None,
+    };
+    spec::live_inputs(&spec.inputs, &names, &choice)
+}
+
+fn declares(inputs: &[spec::Input], name: &str) -> bool {
+    inputs.iter().any(|i| i.name == name)
 }
 
 /// Does a value for this input reach the node?
-fn takes(spec: &spec::Node, input: &str) -> bool {
-    spec.behaviour.variadic || declares(spec, input)
+fn takes(spec: &spec::Node, live: &[spec::Input], name: &str) -> bool {
+    spec.behaviour.variadic || declares(live, name)
+}
+
+fn linked_menu(input: &spec::Input) -> Wrong {
+    let details = "linked, but which other inputs the node has depends on it; give one of its names";
+    Wrong::new(Kind::BadLinkedInput, details).brief(input.name.clone())
 }
 
 fn required(input: &spec::Input) -> Wrong {
@@ -467,14 +493,14 @@ fn required(input: &spec::Input) -> Wrong {
     Wrong::new(Kind::RequiredInputMissing, format!("required, but absent; {what}"))
 }
 
-fn unknown(spec: &spec::Node, name: &str) -> Wrong {
-    let names = || spec.inputs.iter().map(|i| i.name.as_str());
+fn unknown(class: &str, inputs: &[spec::Input], name: &str) -> Wrong {
+    let names = || inputs.iter().map(|i| i.name.as_str());
     let help = match nearest(name, names()) {
         Some(n) => format!("did you mean `{n}`"),
-        None if spec.inputs.is_empty() => "it has no inputs".to_owned(),
+        None if inputs.is_empty() => "it has no inputs".to_owned(),
         None => format!("it has {}", names().collect::<Vec<_>>().join(", ")),
     };
-    Wrong::new(Kind::UnknownInput, format!("{} has no such input; {help}", spec.id))
+    Wrong::new(Kind::UnknownInput, format!("{class} has no such input; {help}"))
 }
 
 /// As ComfyUI: `"IMAGE,MASK"` is a union, and one common type is enough.

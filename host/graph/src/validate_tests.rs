@@ -313,3 +313,65 @@ fn fields_are_worded_as_clients_know_them() {
     let link = errors(json!({"class_type": "Empty", "inputs": {"width": ["1"]}}));
     assert_eq!((&link["type"], &link["details"]), (&json!("bad_linked_input"), &json!("width")));
 }
+
+/// `Dynamic` with these inputs, `e` being a picture.
+fn dynamic(inputs: Value) -> Value {
+    json!({
+        "e": {"class_type": "Empty", "inputs": {"width": 8}},
+        "m": {"class_type": "Split", "inputs": {"image": ["e", 0]}},
+        "d": {"class_type": "Dynamic", "inputs": inputs},
+        "s": {"class_type": "Save", "inputs": {"image": ["d", 0]}},
+    })
+}
+
+#[test]
+fn inputs_follow_from_what_a_menu_stands_at_and_from_what_is_linked() {
+    let two = json!({"images.image0": ["e", 0], "images.image1": ["m", 0]});
+    let with = |more: Value| {
+        let mut all = two.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        dynamic(all)
+    };
+    let plan =
+        check(with(json!({"kind": "size", "kind.width": "16", "kind.height": 3, "images.image3": ["e", 0]}))).unwrap();
+    let node = plan.node("d").unwrap();
+    let links: Vec<&str> = node.links.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(links, ["images.image0", "images.image1", "images.image3"]);
+    assert!(matches!(&node.constants["kind.width"], spec::Value::Data(v) if *v == json!(16)));
+    assert!(plan.warnings.is_empty());
+
+    let plan = check(with(json!({"kind": "deep", "kind.way": "twice", "kind.way.by": 2}))).unwrap();
+    assert!(plan.node("d").unwrap().constants.contains_key("kind.way.by"));
+
+    let all = with(json!({"kind": "size", "kind.width": 65, "images.image2": ["m", 1]}));
+    let found = problems(all);
+    let named: Vec<_> = found.problems.iter().map(|p| (p.input.as_deref().unwrap(), p.kind)).collect();
+    assert_eq!(
+        named,
+        [
+            ("kind.width", Kind::ValueBiggerThanMax),
+            ("kind.height", Kind::RequiredInputMissing),
+            ("images.image2", Kind::ReturnTypeMismatch),
+        ]
+    );
+    let found = problems(dynamic(json!({"kind": "sise", "images.image1": ["e", 0]})));
+    let named: Vec<_> = found.problems.iter().map(|p| (p.input.as_deref().unwrap(), p.kind)).collect();
+    assert_eq!(named, [("kind", Kind::ValueNotInList), ("images.image0", Kind::RequiredInputMissing)]);
+    assert!(found.to_string().contains("did you mean `size`"), "{found}");
+    let found = problems(with(json!({"kind": ["e", 0]})));
+    assert_eq!(kinds(&found), [("d", Kind::BadLinkedInput)]);
+    let found = problems(with(json!({"kind": "like", "kind.image": 3})));
+    assert_eq!(kinds(&found), [("d", Kind::InvalidInputType)]);
+}
+
+#[test]
+fn what_another_choice_would_bring_is_no_input() {
+    let inputs = json!({
+        "kind": "deep", "kind.way": "no", "kind.image": ["gone", 0], "kind.way.by": 2,
+        "images.image0": ["e", 0], "images.image1": ["e", 0], "images.image4": ["m", 0], "images.image01": ["m", 0],
+    });
+    let plan = check(dynamic(inputs)).unwrap();
+    let ignored: Vec<&str> = plan.warnings.iter().map(|p| p.input.as_deref().unwrap()).collect();
+    assert_eq!(ignored, ["kind.image", "kind.way.by", "images.image4", "images.image01"]);
+    assert!(plan.node("m").is_none(), "what only ignored inputs need does not run");
+}

@@ -49,7 +49,11 @@ fn lists(app: &App, registry: &Registry) -> Lists {
 
 fn lists_of<'a>(app: &App, specs: impl IntoIterator<Item = &'a Node>) -> Lists {
     let mut lists = Lists::new();
-    for input in specs.into_iter().flat_map(|s| &s.inputs) {
+    let mut inputs: Vec<&Input> = specs.into_iter().flat_map(|s| &s.inputs).collect();
+    while let Some(input) = inputs.pop() {
+        if let Widget::Branches(branches) = &input.widget {
+            inputs.extend(branches.iter().flat_map(|b| &b.inputs));
+        }
         if let Widget::HostList(name) = &input.widget
             && !lists.contains_key(name)
         {

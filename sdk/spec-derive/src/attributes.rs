@@ -25,10 +25,14 @@ pub(crate) struct Attributes {
     pub(crate) required: bool,
     pub(crate) optional: bool,
     pub(crate) flatten: bool,
+    pub(crate) branches: bool,
+    pub(crate) grow: Option<LitStr>,
+    pub(crate) count: Option<Expr>,
 }
 
 const KNOWN: &str = "`default`, `range`, `step`, `round`, `options`, `multiselect`, `multiline`, `placeholder`, `seed`, \
-    `host_list`, `link`, `lazy`, `required`, `optional`, `name`, `label_on`, `label_off`, `flatten`";
+    `host_list`, `link`, `lazy`, `required`, `optional`, `name`, `label_on`, `label_off`, `flatten`, \
+    `branches`, `grow`, `count`";
 
 impl Attributes {
     pub(crate) fn of(field: &Field) -> Result<Self> {
@@ -59,6 +63,9 @@ impl Attributes {
                     "required" => a.required = true,
                     "optional" => a.optional = true,
                     "flatten" => a.flatten = true,
+                    "branches" => a.branches = true,
+                    "grow" => a.grow = Some(meta.value()?.parse()?),
+                    "count" => a.count = Some(meta.value()?.parse()?),
                     _ => return Err(meta.error(format!("unknown key; expected one of {KNOWN}"))),
                 }
                 seen.push(key);
@@ -75,6 +82,18 @@ impl Attributes {
         let has = |key: &str| seen.iter().any(|s| s == key);
         if self.flatten && seen.len() > 1 {
             return fail("`flatten` stands alone: the inner struct has the attributes".into());
+        }
+        if self.branches && seen.iter().any(|s| !matches!(s.as_str(), "branches" | "name")) {
+            return fail("`branches` takes no other key than `name`: the choices have the attributes".into());
+        }
+        if self.grow.is_some() != self.count.is_some() {
+            return fail("`grow` and `count` belong together: `grow = \"image\", count = 2..=50`".into());
+        }
+        if self.grow.is_some() && inner(&field.ty, "Vec").is_none() {
+            return fail("links that grow in number are a `Vec`".into());
+        }
+        if self.grow.is_some() && seen.iter().any(|s| !matches!(s.as_str(), "grow" | "count" | "name")) {
+            return fail("`grow` takes no other keys than `count` and `name`".into());
         }
         if self.required && self.optional {
             return fail("an input is either `required` or `optional`".into());

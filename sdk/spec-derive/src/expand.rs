@@ -4,36 +4,22 @@ use crate::attributes::{Attributes, doc, element, inner};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
-use syn::{Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Lit, Result, Type};
+use syn::{Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Ident, Lit, LitStr, Result, Type, Variant};
 
-pub(crate) fn expand(input: &DeriveInput, spec: &TokenStream) -> Result<TokenStream> {
-    let fields = match &input.data {
-        Data::Struct(s) => match &s.fields {
-            Fields::Named(named) => named.named.iter().collect::<Vec<_>>(),
-            Fields::Unit => Vec::new(),
-            Fields::Unnamed(_) => return Err(Error::new_spanned(&input.ident, "inputs have names: use named fields")),
-        },
-        _ => return Err(Error::new_spanned(&input.ident, "`Inputs` is for structs")),
+/// Whose derive it is.
+pub(crate) struct Kit {
+    /// The path of the crate `spec`.
+    pub(crate) spec: TokenStream,
+    /// Can inputs depend on others? The contract with plugins has no words for it.
+    pub(crate) dynamic: bool,
+}
+
+pub(crate) fn inputs(input: &DeriveInput, kit: &Kit) -> Result<TokenStream> {
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(&input.ident, "`Inputs` is for structs"));
     };
-    let (mut described, mut read, mut unpack, mut idents) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut problems = None::<Error>;
-    for field in fields {
-        match one(field, spec) {
-            Ok(parts) => {
-                described.push(parts.describe);
-                read.push(parts.read);
-                unpack.push(parts.unpack);
-                idents.push(field.ident.clone());
-            }
-            Err(e) => match &mut problems {
-                Some(all) => all.combine(e),
-                none => *none = Some(e),
-            },
-        }
-    }
-    if let Some(problems) = problems {
-        return Err(problems);
-    }
+    let All { described, read, unpack, idents } = all(&data.fields, &input.ident, kit)?;
+    let spec = &kit.spec;
     let ident = &input.ident;
     let description = doc(&input.attrs);
     let (generics, types, bounds) = input.generics.split_for_impl();
@@ -66,13 +52,119 @@ pub(crate) fn expand(input: &DeriveInput, spec: &TokenStream) -> Result<TokenStr
     })
 }
 
+/// An enum whose variants are the choices of a menu.
+pub(crate) fn branches(input: &DeriveInput, kit: &Kit) -> Result<TokenStream> {
+    let Data::Enum(data) = &input.data else {
+        return Err(Error::new_spanned(&input.ident, "`Branches` is for enums"));
+    };
+    let spec = &kit.spec;
+    let (mut described, mut made) = (Vec::new(), Vec::new());
+    for variant in &data.variants {
+        let key = choice(variant)?;
+        let All { described: inputs, read, unpack, idents } = all(&variant.fields, &variant.ident, kit)?;
+        described.push(quote! {
+            #spec::Branch {
+                key: ::std::string::String::from(#key),
+                inputs: {
+                    let mut inputs = ::std::vec::Vec::new();
+                    #(#inputs)*
+                    inputs
+                },
+            }
+        });
+        let variant = &variant.ident;
+        made.push(quote! {
+            #key => ::std::option::Option::Some((move || {
+                let mut problems = ::std::vec::Vec::new();
+                #(#read)*
+                if !problems.is_empty() {
+                    return ::std::result::Result::Err(problems);
+                }
+                #(#unpack)*
+                ::std::result::Result::Ok(Self::#variant { #(#idents),* })
+            })()),
+        });
+    }
+    let ident = &input.ident;
+    let (generics, types, bounds) = input.generics.split_for_impl();
+    Ok(quote! {
+        impl #generics #spec::traits::Branches for #ident #types #bounds {
+            #[allow(unused_mut, clippy::vec_init_then_push, clippy::useless_conversion)]
+            fn branches() -> ::std::vec::Vec<#spec::Branch> {
+                ::std::vec![#(#described),*]
+            }
+
+            #[allow(unused_mut, unused_variables, clippy::useless_conversion, clippy::redundant_closure_call)]
+            fn from_branch(
+                key: &str,
+                mut values: #spec::Values,
+            ) -> ::std::option::Option<::std::result::Result<Self, ::std::vec::Vec<#spec::InputError>>> {
+                match key {
+                    #(#made)*
+                    _ => ::std::option::Option::None,
+                }
+            }
+        }
+    })
+}
+
+/// What the menu calls a variant.
+fn choice(variant: &Variant) -> Result<LitStr> {
+    let mut name = None;
+    for attribute in variant.attrs.iter().filter(|a| a.path().is_ident("input")) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("name") {
+                return Err(meta.error("unknown key; expected `name`"));
+            }
+            name = Some(meta.value()?.parse()?);
+            Ok(())
+        })?;
+    }
+    name.ok_or_else(|| Error::new_spanned(variant, "a choice has a name: `#[input(name = \"…\")]`"))
+}
+
+/// The code for all fields.
+struct All {
+    described: Vec<TokenStream>,
+    read: Vec<TokenStream>,
+    unpack: Vec<TokenStream>,
+    idents: Vec<Option<Ident>>,
+}
+
+/// `owner` is blamed for fields without names.
+fn all(fields: &Fields, owner: &Ident, kit: &Kit) -> Result<All> {
+    let fields = match fields {
+        Fields::Named(named) => named.named.iter().collect::<Vec<_>>(),
+        Fields::Unit => Vec::new(),
+        Fields::Unnamed(_) => return Err(Error::new_spanned(owner, "inputs have names: use named fields")),
+    };
+    let mut all = All { described: Vec::new(), read: Vec::new(), unpack: Vec::new(), idents: Vec::new() };
+    let mut problems = None::<Error>;
+    for field in fields {
+        match one(field, kit) {
+            Ok(parts) => {
+                all.described.push(parts.describe);
+                all.read.push(parts.read);
+                all.unpack.push(parts.unpack);
+                all.idents.push(field.ident.clone());
+            }
+            Err(e) => match &mut problems {
+                Some(all) => all.combine(e),
+                none => *none = Some(e),
+            },
+        }
+    }
+    problems.map_or(Ok(all), Err)
+}
+
 struct Parts {
     describe: TokenStream,
     read: TokenStream,
     unpack: TokenStream,
 }
 
-fn one(field: &Field, spec: &TokenStream) -> Result<Parts> {
+fn one(field: &Field, kit: &Kit) -> Result<Parts> {
+    let spec = &kit.spec;
     let a = Attributes::of(field)?;
     let ident = field.ident.as_ref().ok_or_else(|| Error::new_spanned(field, "inputs have names"))?;
     let ty = &field.ty;
@@ -90,11 +182,29 @@ fn one(field: &Field, spec: &TokenStream) -> Result<Parts> {
         });
     }
 
-    let name = a.name.as_ref().map_or_else(|| ident.unraw().to_string(), syn::LitStr::value);
+    let name = a.name.as_ref().map_or_else(|| ident.unraw().to_string(), LitStr::value);
     let tooltip = match doc(&field.attrs) {
         text if text.is_empty() => quote!(::std::option::Option::None),
         text => quote!(::std::option::Option::Some(::std::string::String::from(#text))),
     };
+    if let Some(kind) = dynamic(&a, ty, &name, spec) {
+        if !kit.dynamic {
+            return Err(Error::new_spanned(field, "plugins have no inputs that depend on others"));
+        }
+        let Dynamic { socket, widget, read } = kind;
+        let describe = quote! {
+            inputs.push(#spec::Input {
+                name: ::std::string::String::from(#name),
+                socket: #socket,
+                widget: #widget,
+                required: true,
+                is_list: false,
+                lazy: false,
+                tooltip: #tooltip,
+            });
+        };
+        return Ok(Parts { describe, read: quote! { let #slot = #read; }, unpack });
+    }
     let required = match (a.required, a.optional || a.default.is_some()) {
         (true, _) => quote!(true),
         (_, true) => quote!(false),
@@ -131,6 +241,36 @@ fn one(field: &Field, spec: &TokenStream) -> Result<Parts> {
         let #slot = #spec::derive::field::<#ty>(&mut values, #name, #default, #options, #check, &mut problems);
     };
     Ok(Parts { describe, read, unpack })
+}
+
+struct Dynamic {
+    socket: TokenStream,
+    widget: TokenStream,
+    read: TokenStream,
+}
+
+/// A field that stands for inputs of its own.
+fn dynamic(a: &Attributes, ty: &Type, name: &str, spec: &TokenStream) -> Option<Dynamic> {
+    if a.branches {
+        return Some(Dynamic {
+            socket: quote!(#spec::Socket::Text),
+            widget: quote!(#spec::Widget::Branches(<#ty as #spec::traits::Branches>::branches())),
+            read: quote!(#spec::derive::branch::<#ty>(&mut values, #name, &mut problems)),
+        });
+    }
+    let (prefix, count, of) = (a.grow.as_ref()?, a.count.as_ref()?, inner(ty, "Vec")?);
+    Some(Dynamic {
+        socket: quote!(<#of as #spec::FromValue>::socket()),
+        widget: quote! {{
+            let count: ::std::ops::RangeInclusive<u32> = #count;
+            #spec::Widget::Growing {
+                prefix: ::std::string::String::from(#prefix),
+                min: *count.start(),
+                max: *count.end(),
+            }
+        }},
+        read: quote!(#spec::derive::growing::<#of>(&mut values, #name, #prefix, #count, &mut problems)),
+    })
 }
 
 /// The widget: that of the type, changed by the attributes.

@@ -34,6 +34,8 @@ pub struct InputError {
 /// | `required`, `optional` | against the rule of `default`; with `required` the default only fills the widget |
 /// | `name = ".."` | another name than the field's |
 /// | `flatten` | the fields of an inner struct, as if they were written here |
+/// | `branches` | a menu whose choices bring inputs of their own; the field's type is a [`Branches`](crate::Branches) |
+/// | `grow = "image", count = 2..=50` | links of one type, as many as are made: `NAME.image0` …; the field is a `Vec` |
 ///
 /// ```
 /// use spec::{Inputs, Value};
@@ -132,13 +134,17 @@ pub trait Inputs: Sized {
 /// assert_eq!(spec::unknown_inputs::<()>(&values)[0].message, "unknown setting; there are none");
 /// ```
 pub fn unknown_inputs<T: Inputs>(values: &Values) -> Vec<InputError> {
-    let known: Vec<_> = T::inputs().into_iter().map(|i| i.name).collect();
+    let inputs = T::inputs();
+    let known: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
     let message = if known.is_empty() {
         "unknown setting; there are none".to_owned()
     } else {
         format!("unknown setting; known are {}", known.join(", "))
     };
-    let unknown = values.keys().filter(|k| !known.contains(k));
+    let behind_dot = |key: &str| {
+        key.split_once('.').is_some_and(|(name, _)| inputs.iter().any(|i| i.is_dynamic() && i.name == name))
+    };
+    let unknown = values.keys().filter(|k| !known.contains(&k.as_str()) && !behind_dot(k));
     unknown.map(|k| InputError { input: k.clone(), message: message.clone() }).collect()
 }
 

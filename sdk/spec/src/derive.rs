@@ -1,5 +1,6 @@
 //! What the derive's code calls. Not for writing by hand.
 
+pub use crate::dynamic::{branch, growing};
 use crate::traits::Inputs;
 use crate::{FromValue, InputError, Value, Values, Widget};
 use serde_json::Value as Json;
@@ -136,8 +137,34 @@ pub fn field<T: FromValue>(
 
 /// The inner struct of a field marked `flatten`. It takes the values that it knows.
 pub fn flat<T: Inputs>(values: &mut Values, problems: &mut Vec<InputError>) -> Option<T> {
-    let own = T::inputs().into_iter().filter_map(|i| values.remove_entry(&i.name)).collect();
+    let mut own = Values::new();
+    for input in T::inputs() {
+        own.extend(values.remove_entry(&input.name));
+        if input.is_dynamic() {
+            let inner = pick(values, &input.name);
+            own.extend(inner.into_iter().map(|(name, value)| (format!("{}.{name}", input.name), value)));
+        }
+    }
     T::from_values(own).map_err(|more| problems.extend(more)).ok()
+}
+
+/// Takes the values out whose names begin with `name` and a dot, and gives what follows as their names.
+pub(crate) fn pick(values: &mut Values, name: &str) -> Values {
+    let inner = |key: &str| Some(key.strip_prefix(name)?.strip_prefix('.')?.to_owned());
+    let keys: Vec<String> = values.keys().filter(|key| inner(key).is_some()).cloned().collect();
+    keys.iter().filter_map(|key| Some((inner(key)?, values.remove(key)?))).collect()
+}
+
+/// Problems of the inputs behind a dot, by their whole names.
+pub(crate) fn prefixed(problems: Vec<InputError>, name: &str) -> Vec<InputError> {
+    problems.into_iter().map(|p| InputError { input: format!("{name}.{}", p.input), ..p }).collect()
+}
+
+/// The number of the link `NAME.PREFIX7`, if the key is such a one.
+pub(crate) fn number_of(key: &str, name: &str, prefix: &str) -> Option<u32> {
+    let digits = key.strip_prefix(name)?.strip_prefix('.')?.strip_prefix(prefix)?;
+    let number: u32 = digits.parse().ok()?;
+    (number.to_string() == digits).then_some(number)
 }
 
 fn in_list(value: &Value, options: &[String]) -> Result<(), String> {

@@ -13,6 +13,7 @@ mod behaviour;
 mod convert;
 #[doc(hidden)]
 pub mod derive;
+mod dynamic;
 mod expansion;
 mod node;
 mod value;
@@ -24,12 +25,14 @@ mod derive_tests;
 #[doc(hidden)]
 pub mod traits {
     pub use crate::convert::Inputs;
+    pub use crate::dynamic::Branches;
 }
 
 pub use annotation::{Annotation, ErrorKind, PluginError, Tag};
 pub use behaviour::{Behaviour, Hidden, Validates};
 pub use convert::{FromValue, InputError, Inputs, Values, unknown_inputs, values_from_json};
+pub use dynamic::{Branch, Branches, live_inputs};
 pub use expansion::{Blocker, Expansion, Feed, GraphBuilder, NewNode};
 pub use node::{Input, Node, Output, PluginInfo, Role, Socket, Widget};
-pub use spec_derive::Inputs;
+pub use spec_derive::{Branches, Inputs};
 pub use value::{Object, ObjectType, Value};

@@ -1,6 +1,6 @@
 //! The description of a node: its inputs, widgets and outputs.
 
-use crate::Behaviour;
+use crate::{Behaviour, Branch};
 use serde::{Deserialize, Serialize};
 
 /// The type of a socket. [`Socket::name`] gives the name that ComfyUI's API uses.
@@ -121,6 +121,15 @@ pub enum Widget {
     /// Names from a list that the host keeps: `models/checkpoints`, `models/loras`, `models/taggers` …
     /// `folder` and `file` are paths that the user wrote; the host grants them to a plugin for the run.
     HostList(String),
+    /// A menu whose choices bring inputs of their own, named `MENU.THEIRS` (ComfyUI's `COMFY_DYNAMICCOMBO_V3`).
+    Branches(Vec<Branch>),
+    /// Links of one type, as many as are made, named `NAME.PREFIX0`, `NAME.PREFIX1` … (ComfyUI's `COMFY_AUTOGROW_V3`).
+    Growing {
+        prefix: String,
+        /// So many must be linked, if the input is required.
+        min: u32,
+        max: u32,
+    },
 }
 
 /// One input of a node.

@@ -5,6 +5,7 @@ mod boot;
 #[cfg(target_os = "linux")]
 mod disk_full;
 mod durable;
+mod dynamic;
 mod files;
 #[cfg(target_os = "linux")]
 mod fuzz;

@@ -207,6 +207,14 @@ impl Image {
         encode::encode(self, codec, quality)
     }
 
+    /// The bytes of a PNG file with 16 bits a channel; `values` are the picture's own in that depth, in the same order.
+    ///
+    /// # Errors
+    /// There are more or fewer values than the picture has.
+    pub fn encode_png16(&self, values: &[u16]) -> Result<Vec<u8>, ImageError> {
+        encode::encode_png16(self, values)
+    }
+
     /// A 64-bit hash that stays similar when the picture is scaled or compressed again.
     pub fn perceptual_hash(&self, kind: Perceptual) -> u64 {
         hash::perceptual(self, kind)

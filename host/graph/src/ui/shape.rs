@@ -92,7 +92,9 @@ pub struct FromCatalog<'a>(pub &'a dyn Catalog);
 impl Describe for FromCatalog<'_> {
     fn shape(&self, class_type: &str) -> Option<Shape> {
         let node = self.0.node(class_type)?;
-        let (required, optional): (Vec<_>, Vec<_>) = node.inputs.iter().partition(|i| i.required);
+        // As `/object_info` sorts them: what has a widget has a value in every prompt.
+        let comes_first = |i: &&spec::Input| i.required || i.widget != spec::Widget::None;
+        let (required, optional): (Vec<_>, Vec<_>) = node.inputs.iter().partition(comes_first);
         let inputs = required.into_iter().chain(optional).map(slot).collect();
         Some(Shape { title: node.display_name.clone(), inputs })
     }
@@ -124,6 +126,11 @@ fn slot(input: &spec::Input) -> Slot {
         }
         // Which files there are changes; an absent name is reported by validation.
         spec::Widget::HostList(_) => Slot::widget(name, Holds::Text, None),
+        spec::Widget::Branches(branches) => {
+            let all = branches.iter().map(|b| (json!(b.key), b.inputs.iter().map(slot).collect())).collect();
+            Slot::widget(name, Holds::Branches(all), branches.first().map(|b| json!(b.key)))
+        }
+        spec::Widget::Growing { .. } => Slot::link(name),
     }
 }
 

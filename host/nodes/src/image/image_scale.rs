@@ -38,7 +38,7 @@ impl TypedNode for ImageScale {
 }
 
 /// The new size; a side of 0 follows from the other. None if both are.
-fn size((w, h): (usize, usize), width: usize, height: usize) -> Option<(usize, usize)> {
+pub(super) fn size((w, h): (usize, usize), width: usize, height: usize) -> Option<(usize, usize)> {
     let follow = |n: usize, of: usize, to: usize| ((n * to) as f64 / of as f64).round_ties_even().max(1.0) as usize;
     match (width, height) {
         (0, 0) => None,

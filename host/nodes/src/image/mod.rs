@@ -1,5 +1,7 @@
 //! Pictures and masks: reading, writing, changing.
 
+mod batch_images_node;
+mod batch_masks_node;
 mod canny;
 mod crop_mask;
 mod empty_image;
@@ -36,12 +38,15 @@ mod load_image_output;
 mod mask_composite;
 mod mask_preview;
 mod mask_to_image;
+mod pictures;
 mod preview_image;
 mod rebatch_images;
 mod repeat_image_batch;
 mod resize;
 mod resize_and_pad_image;
+mod resize_image_mask_node;
 mod save_image;
+mod save_image_advanced;
 mod solid_mask;
 mod split_image_with_alpha;
 #[cfg(test)]
@@ -97,4 +102,8 @@ pub(crate) const NODES: &[Make] = &[
     node::<image_compare::ImageCompare>,
     node::<join_image_with_alpha::JoinImageWithAlpha>,
     node::<split_image_with_alpha::SplitImageWithAlpha>,
+    node::<resize_image_mask_node::ResizeImageMaskNode>,
+    node::<batch_images_node::BatchImagesNode>,
+    node::<batch_masks_node::BatchMasksNode>,
+    node::<save_image_advanced::SaveImageAdvanced>,
 ];

@@ -64,14 +64,23 @@ pub(super) fn longer_side((w, h): (usize, usize), length: usize) -> (usize, usiz
     }
 }
 
+/// The size whose shorter side is `length`.
+pub(super) fn shorter_side((w, h): (usize, usize), length: usize) -> (usize, usize) {
+    let other = |a: usize, b: usize| (a as f64 / b as f64 * length as f64).round_ties_even() as usize;
+    if h < w { (other(w, h), length) } else { (length, other(h, w)) }
+}
+
 impl Way {
-    /// x (b, 3, h, w) at another size; what does not fit the new shape is cut off if `crop`, else all is stretched.
+    /// x (b, 3, h, w), or a mask (b, 1, h, w), at another size; what does not fit the new shape is cut off if `crop`, else all is stretched.
     pub(super) fn resize(&self, x: &Tensor, height: usize, width: usize, crop: bool) -> Result<Tensor> {
         if height == 0 || width == 0 {
             bail!("expected at least one pixel a side, found {width}×{height}");
         }
         match self {
             Self::Torch(way) => resize(x, way, height, width, crop),
+            Self::Lanczos if x.dim(1)? == 1 => {
+                Ok(self.resize(&x.repeat((1, 3, 1, 1))?, height, width, crop)?.narrow(1, 0, 1)?)
+            }
             Self::Lanczos => {
                 let x = if crop { centre(x, height, width)? } else { x.clone() };
                 let pictures = (0..x.dim(0)?).map(|i| x.get(i)).collect::<candle_core::Result<_>>()?;

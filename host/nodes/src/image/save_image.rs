@@ -6,7 +6,7 @@ use engine::{Context, Outputs, TypedNode, WithUi};
 use serde_json::json;
 use spec::Inputs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Saves pictures as PNG below the output folder, with the workflow that made them inside.
 #[derive(Inputs)]
@@ -21,6 +21,11 @@ pub(crate) struct SaveImage {
 
 /// Two nodes may count in one folder at the same time.
 static COUNTING: Mutex<()> = Mutex::new(());
+
+/// Held while numbers are given out.
+pub(super) fn counting() -> MutexGuard<'static, ()> {
+    COUNTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl TypedNode for SaveImage {
     const ID: &'static str = "SaveImage";
@@ -38,7 +43,7 @@ impl TypedNode for SaveImage {
     fn run(self, ctx: &Context) -> Result<Self::Output> {
         let mut ui = WithUi::new(());
         let mut shown = Vec::new();
-        let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _counting = counting();
         for image in self.images.images() {
             let host = ctx.services::<Host>();
             let prefix = files::filled_in(&self.filename_prefix, (image.width, image.height), (host.now)());
@@ -64,14 +69,14 @@ pub(crate) fn with_workflow(ctx: &Context, image: Image) -> Image {
     host.extra_pnginfo.iter().fold(image, |image, (name, value)| image.with_metadata(name, value.to_string()))
 }
 
-/// One more than the highest number of files `PREFIX_number_…`.
+/// One more than the highest number of files `PREFIX_number_…` and `PREFIX_number.…`.
 pub(crate) fn next_number(prefix: &Path) -> u32 {
     let folder = prefix.parent().unwrap_or(Path::new("."));
     let stem = format!("{}_", prefix.file_name().unwrap_or_default().to_string_lossy());
     let Ok(entries) = std::fs::read_dir(folder) else { return 1 };
     let numbers = entries.flatten().filter_map(|entry| {
         let name = entry.file_name();
-        name.to_str()?.strip_prefix(&stem)?.split('_').next()?.parse::<u32>().ok()
+        name.to_str()?.strip_prefix(&stem)?.split(['_', '.']).next()?.parse::<u32>().ok()
     });
     numbers.max().map_or(1, |n| n.saturating_add(1))
 }
@@ -85,7 +90,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let prefix = dir.path().join("a");
         assert_eq!(next_number(&prefix), 1);
-        for name in ["a_00002_.png", "a_00007_.png", "b_00009_.png", "a_x_.png", "ab_00010_.png"] {
+        for name in ["a_00002_.png", "a_00007_.png", "b_00009_.png", "a_x_.png", "ab_00010_.png", "a_00003.png"] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         assert_eq!(next_number(&prefix), 8);

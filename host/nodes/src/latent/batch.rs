@@ -1,8 +1,30 @@
 //! What the nodes for batches share.
 
 use crate::image::resize;
-use anyhow::Result;
+use crate::types::Latent;
+use anyhow::{Context as _, Result, bail};
 use candle_core::Tensor;
+use std::sync::Arc;
+
+/// One batch of all, at the size of the first and with its mask.
+pub(super) fn joined(latents: &[Arc<Latent>]) -> Result<Latent> {
+    let first = latents.first().context("no latents")?;
+    let (_, c, h, w) = first.samples.dims4()?;
+    let (mut all, mut numbers) = (Vec::new(), Vec::new());
+    for latent in latents {
+        let mut samples = latent.samples.clone();
+        if samples.dim(1)? != c {
+            bail!("latents of {c} and of {} channels: they belong to different families", samples.dim(1)?);
+        }
+        if samples.dims()[2..] != [h, w] {
+            samples = resize(&samples, models::interpolation("bilinear")?, h, w, true)?;
+        }
+        all.push(samples);
+        numbers.extend(latent.numbers()?);
+    }
+    let samples = Tensor::cat(&all, 0)?;
+    Ok(Latent { samples, noise_mask: first.noise_mask.clone(), batch_index: Some(numbers) })
+}
 
 /// The first `count` of a batch that is repeated until it has as many.
 pub(super) fn repeat_to(batch: &Tensor, count: usize) -> Result<Tensor> {

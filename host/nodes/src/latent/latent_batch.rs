@@ -1,7 +1,5 @@
-use crate::image::resize;
+use super::batch::joined;
 use crate::types::Latent;
-use anyhow::bail;
-use candle_core::Tensor;
 use engine::{Context, TypedNode};
 use spec::Inputs;
 use std::sync::Arc;
@@ -22,17 +20,6 @@ impl TypedNode for LatentBatch {
     type Output = Arc<Latent>;
 
     fn run(self, _: &Context) -> anyhow::Result<Self::Output> {
-        let first = &self.samples1.samples;
-        let (_, c, h, w) = first.dims4()?;
-        let mut second = self.samples2.samples.clone();
-        if second.dim(1)? != c {
-            bail!("samples1 has {c} channels, samples2 has {}: they belong to different families", second.dim(1)?);
-        }
-        if second.dims()[2..] != [h, w] {
-            second = resize(&second, models::interpolation("bilinear")?, h, w, true)?;
-        }
-        let numbers = [self.samples1.numbers()?, self.samples2.numbers()?].concat();
-        let samples = Tensor::cat(&[first, &second], 0)?;
-        Ok(Arc::new(Latent { samples, noise_mask: self.samples1.noise_mask.clone(), batch_index: Some(numbers) }))
+        Ok(Arc::new(joined(&[self.samples1, self.samples2])?))
     }
 }

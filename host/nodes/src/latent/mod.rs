@@ -1,6 +1,7 @@
 //! Latents: empty ones, changed ones, and the way to and from pictures.
 
 mod batch;
+mod batch_latents_node;
 mod empty_latent_image;
 mod empty_sd3_latent_image;
 mod latent_add;
@@ -48,6 +49,7 @@ pub(crate) const NODES: &[Make] = &[
     node::<latent_from_batch::LatentFromBatch>,
     node::<repeat_latent_batch::RepeatLatentBatch>,
     node::<latent_batch::LatentBatch>,
+    node::<batch_latents_node::BatchLatentsNode>,
     node::<latent_flip::LatentFlip>,
     node::<latent_rotate::LatentRotate>,
     node::<latent_crop::LatentCrop>,

@@ -56,6 +56,14 @@ impl ImageBatch {
         }
     }
 
+    /// Each picture as (3, h, w), or (4, h, w) with alpha, the colours as they lie below it.
+    pub(crate) fn with_alpha(&self) -> anyhow::Result<Vec<Tensor>> {
+        match &self.exact {
+            Some(exact) => Ok(exact.clone()),
+            None => self.images.iter().map(raw).collect(),
+        }
+    }
+
     /// What is opaque in each picture, (h, w) of 0…1: all of one without alpha.
     ///
     /// # Errors
@@ -91,10 +99,15 @@ impl ImageBatch {
 }
 
 fn from_bytes(image: &Image) -> anyhow::Result<Tensor> {
-    let rgb = image.convert(PixelFormat::Rgb8);
-    let pixels: Vec<f32> = rgb.pixels.iter().map(|p| f32::from(*p) / 255.0).collect();
-    let shape = (rgb.height as usize, rgb.width as usize, 3);
-    Ok(Tensor::from_vec(pixels, shape, &Device::Cpu)?.permute((2, 0, 1))?.contiguous()?)
+    raw(&image.convert(PixelFormat::Rgb8))
+}
+
+/// The colours, and alpha if there is one; nothing is laid over anything.
+fn raw(image: &Image) -> anyhow::Result<Tensor> {
+    let image = if image.format == PixelFormat::L8 { image.convert(PixelFormat::Rgb8) } else { image.clone() };
+    let values: Vec<f32> = image.pixels.iter().map(|p| f32::from(*p) / 255.0).collect();
+    let shape = (image.height as usize, image.width as usize, image.format.channels());
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.permute((2, 0, 1))?.contiguous()?)
 }
 
 fn alpha_from_bytes(image: &Image) -> anyhow::Result<Tensor> {

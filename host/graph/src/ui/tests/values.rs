@@ -1,5 +1,6 @@
 //! Values of widgets.
 
+use super::super::{Describe, FromCatalog, Shape};
 use super::*;
 
 fn inputs(class_type: &str, inputs: &[(&str, &str, u64)], values: Value) -> Value {
@@ -81,4 +82,34 @@ fn one_of_the_choices_in_a_prompt_is_sent() {
     assert_eq!(taken, text("a {red|blue|green} cat // neither is this"));
     assert_eq!(text("\\{a|b\\}"), "{a|b}");
     assert_eq!(inputs("Save", &[], json!(["{a|b}"]))["prefix"], "{a|b}", "only prompts have choices");
+}
+
+/// Our node with a menu and growing links, saved by an editor that read its description.
+#[test]
+fn dynamic_inputs_of_our_own_nodes_read_like_those_of_a_server() {
+    let catalog = crate::testing::Nodes::new();
+    let ours = FromCatalog(&catalog);
+    let described: serde_json::Map<String, Value> = crate::testing::dynamic()
+        .inputs
+        .iter()
+        .map(|i| (i.name.clone(), crate::input_config(i, &|_| Vec::new())))
+        .collect();
+    let info = ObjectInfo::new(json!({ "Dynamic": { "input": { "required": described }, "display_name": "Dynamic" } }));
+    let slots = |shape: Shape| shape.inputs;
+    assert_eq!(slots(ours.shape("Dynamic").unwrap()), slots(info.unwrap().shape("Dynamic").unwrap()));
+
+    let images = [("images.image0", "IMAGE", 1), ("images.image1", "IMAGE", 2), ("images.image2", "IMAGE", 0)];
+    let saved = workflow(
+        vec![
+            node(1, "Empty", &[], &["IMAGE"], json!([64])),
+            node(2, "Dynamic", &images, &["IMAGE"], json!([1, "deep", "twice", 5, 7])),
+        ],
+        &[(1, 1, 0, 2, 0), (2, 1, 0, 2, 1)],
+    );
+    let api = to_api(&saved, &ours, &SENDING).unwrap();
+    let inputs = json!({
+        "first": 1, "kind": "deep", "kind.way": "twice", "kind.way.by": 5, "last": 7,
+        "images.image0": ["1", 0], "images.image1": ["1", 0],
+    });
+    assert_eq!(api["2"]["inputs"], inputs);
 }

@@ -178,6 +178,6 @@ pub(super) fn default_of(widget: &Widget) -> Option<Value> {
         Widget::Text { default, .. } => default.clone().into(),
         Widget::Boolean { default, .. } => (*default).into(),
         Widget::Combo { default, .. } => default.clone()?.into(),
-        Widget::None | Widget::HostList(_) => return None,
+        Widget::None | Widget::HostList(_) | Widget::Branches(_) | Widget::Growing { .. } => return None,
     })
 }
