@@ -8,14 +8,16 @@ pub(crate) enum Exit {
     Invalid,
     Cancelled,
     Aborted,
+    Unread,
 }
 
-const ROWS: [(Exit, u8, &str); 5] = [
+const ROWS: [(Exit, u8, &str); 6] = [
     (Exit::Ok, 0, "done"),
     (Exit::Failed, 1, "a node failed, or a file or folder of the host's own could not be used"),
     (Exit::Invalid, 2, "wrong usage, configuration or workflow; nothing ran"),
     (Exit::Cancelled, 3, "stopped by Ctrl-C; what was finished is kept, and the same command goes on from there"),
     (Exit::Aborted, 130, "stopped at once by a second Ctrl-C"),
+    (Exit::Unread, 141, "nobody reads the output any more"),
 ];
 
 impl Exit {

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 pub fn main(built: Device) -> ExitCode {
     let cli = cli::Cli::parse();
     start_logging(&cli);
-    quiet_node_panics();
+    quiet_panics();
     let exit = device::choose(cli.device, built).and_then(|device| commands::dispatch(&cli, device));
     let exit = exit.unwrap_or_else(|fail| {
         eprintln!("error: {:#}", fail.error);
@@ -81,12 +81,16 @@ fn start_logging(cli: &cli::Cli) {
     }
 }
 
-/// A node's panic is reported as that node's error; its place in the source goes to the log.
-fn quiet_node_panics() {
+/// A node's panic is reported as that node's error; its place in the source goes to the log. When nobody reads the output
+/// any more, as behind `| head`, the program ends without a word, as others do by a signal.
+fn quiet_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        let said = info.payload_as_str().unwrap_or_default();
         if std::thread::current().name() == Some("node") {
             tracing::info!("{info}");
+        } else if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(Exit::Unread.code().into());
         } else {
             usual(info);
         }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A folder with a configuration of its own, so that nobody's real one is read or written.
 struct Bench(tempfile::TempDir);
@@ -31,6 +31,10 @@ impl Bench {
     }
 
     fn run(&self, args: &[&str]) -> Seen {
+        Seen::from(self.command(args).output().unwrap())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_anagama"));
         command.args(args).current_dir(self.path());
         for (variable, folder) in
@@ -38,7 +42,7 @@ impl Bench {
         {
             command.env(variable, self.path().join(folder));
         }
-        Seen::from(command.output().unwrap())
+        command
     }
 }
 
@@ -106,6 +110,17 @@ fn unknown_configuration_keys_list_the_known_ones() {
     let bench = Bench::new();
     bench.write("anagama.toml", "modles = []\n");
     bench.run(&["models", "list"]).expect(2, &["anagama.toml", "`modles`", "`models`", "`prefer-native`"]);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_program_without_a_word() {
+    let bench = Bench::new();
+    let mut command = bench.command(&["nodes", "--builtin", "--markdown"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let seen = Seen::from(child.wait_with_output().unwrap());
+    seen.expect(141, &[]);
+    assert_eq!(seen.err, "");
 }
 
 #[test]
