@@ -24,7 +24,8 @@ PACKAGES = [("comfyui-workflow-templates", "0.1.95"), ("comfyui-workflow-templat
 # Exist in the editor only.
 DRAWN = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode", "GetNode", "SetNode"}
 # comfy-cli takes the check mark of the oldest files for a value; the front end agrees with us (front_end_prompts.mjs).
-KNOWN = {("comfyui-workflow-templates 0.1.95", "default.json")}
+# It also leaves out LoadImageOutput, which it takes for a part of the editor; it is a node of ComfyUI's own.
+KNOWN = {("comfyui-workflow-templates 0.1.95", name) for name in ("default.json", "flux_kontext_dev_basic.json")}
 MODELS = ROOT / "examples/models"
 # Other networks for these, as transformers and spandrel have them.
 DATA = ROOT / "host/models/tests/data"
