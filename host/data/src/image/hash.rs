@@ -46,7 +46,9 @@ fn bits(values: impl Iterator<Item = bool>) -> u64 {
 /// The 8×8 lowest frequencies of the DCT-II of a 32×32 plane.
 fn cosine_transform(plane: &[f32]) -> [f32; 64] {
     const N: usize = 32;
-    let basis = |k: usize, x: usize| (std::f32::consts::PI * k as f32 * (2 * x + 1) as f32 / (2 * N) as f32).cos();
+    let cosine = |k: usize, x: usize| (std::f32::consts::PI * k as f32 * (2 * x + 1) as f32 / (2 * N) as f32).cos();
+    let table: [f32; 8 * N] = std::array::from_fn(|i| cosine(i / N, i % N));
+    let basis = |k: usize, x: usize| table[k * N + x];
     // (32, 8): each row reduced to its low frequencies, then each column.
     let rows: Vec<f32> = plane
         .chunks_exact(N)
