@@ -6,15 +6,17 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::Tensor;
 use std::sync::Arc;
 
-/// One batch of all, at the size of the first and with its mask.
-pub(super) fn joined(latents: &[Arc<Latent>]) -> Result<Latent> {
+/// One batch of all, at the size of the first and with its mask. `name` is that of each one's input.
+pub(super) fn joined(latents: &[Arc<Latent>], name: impl Fn(usize) -> String) -> Result<Latent> {
     let first = latents.first().context("no latents")?;
     let (_, c, h, w) = first.samples.dims4()?;
     let (mut all, mut numbers) = (Vec::new(), Vec::new());
-    for latent in latents {
+    for (i, latent) in latents.iter().enumerate() {
         let mut samples = latent.samples.clone();
-        if samples.dim(1)? != c {
-            bail!("latents of {c} and of {} channels: they belong to different families", samples.dim(1)?);
+        let found = samples.dim(1)?;
+        if found != c {
+            let (first, this) = (name(0), name(i));
+            bail!("{first} has {c} channels, {this} has {found}: they belong to different families");
         }
         if samples.dims()[2..] != [h, w] {
             samples = resize(&samples, models::interpolation("bilinear")?, h, w, true)?;

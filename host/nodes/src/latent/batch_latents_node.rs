@@ -20,7 +20,7 @@ impl TypedNode for BatchLatentsNode {
     type Output = Arc<Latent>;
 
     fn run(self, _: &Context) -> anyhow::Result<Self::Output> {
-        Ok(Arc::new(joined(&self.latents)?))
+        Ok(Arc::new(joined(&self.latents, |i| format!("latents.latent{i}"))?))
     }
 }
 
@@ -48,6 +48,9 @@ mod tests {
         let other = Arc::new(latent(1, 16, 2));
         let inputs = vec![("latents.latent0", value(&all[0])), ("latents.latent1", value(&other))];
         let refused = run(&ctx, "BatchLatentsNode", inputs).unwrap_err();
-        assert!(format!("{refused:#}").contains("of 4 and of 16 channels"), "{refused:#}");
+        assert!(
+            format!("{refused:#}").contains("latents.latent0 has 4 channels, latents.latent1 has 16"),
+            "{refused:#}"
+        );
     }
 }

@@ -20,6 +20,6 @@ impl TypedNode for LatentBatch {
     type Output = Arc<Latent>;
 
     fn run(self, _: &Context) -> anyhow::Result<Self::Output> {
-        Ok(Arc::new(joined(&[self.samples1, self.samples2])?))
+        Ok(Arc::new(joined(&[self.samples1, self.samples2], |i| format!("samples{}", i + 1))?))
     }
 }
