@@ -49,15 +49,7 @@ fn suite() -> Vec<(&'static str, Kind, Vec<Value>)> {
 }
 
 fn load(name: &str, form: Form, dir: &std::path::Path) -> Arc<Plugin> {
-    let plugins = dir.join("plugins").join(name);
-    std::fs::create_dir_all(&plugins).unwrap();
-    let built = root().join("target/plugins").join(name);
-    for file in
-        std::fs::read_dir(&built).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests`", built.display()))
-    {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), plugins.join(file.file_name())).unwrap();
-    }
+    let installed = tests::install(&format!("plugins/{name}"), dir);
     let config = LoaderConfig {
         plugin_dirs: vec![dir.join("plugins")],
         cache_dir: dir.join("cache"),
@@ -68,7 +60,7 @@ fn load(name: &str, form: Form, dir: &std::path::Path) -> Arc<Plugin> {
         ..LoaderConfig::default()
     };
     if form == Form::Native {
-        loader::approve(&config.lock_file, &plugins).unwrap();
+        loader::approve(&config.lock_file, &installed).unwrap();
     }
     let loader = Loader::new(config).unwrap();
     assert!(loader.problems().is_empty(), "{:?}", loader.problems());

@@ -7,21 +7,13 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tests::root;
 
 /// Loaded once: compiling the component is the dear part.
 fn loader() -> &'static Arc<Loader> {
     static LOADER: OnceLock<(tempfile::TempDir, Arc<Loader>)> = OnceLock::new();
     let (_, loader) = LOADER.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let plugins = dir.path().join("plugins/comfy-testing-pack");
-        std::fs::create_dir_all(&plugins).unwrap();
-        let built = root().join("target/test-plugins/comfy-testing-pack");
-        let files = std::fs::read_dir(&built);
-        for file in files.unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests`", built.display())) {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), plugins.join(file.file_name())).unwrap();
-        }
+        tests::install("test-plugins/comfy-testing-pack", dir.path());
         let config = LoaderConfig {
             plugin_dirs: vec![dir.path().join("plugins")],
             cache_dir: dir.path().join("cache"),

@@ -6,17 +6,10 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use data::{CaptionRequest, Captioner, Image, PixelFormat};
 use loader::{CallContext, Form, Loader, LoaderConfig};
-use std::path::PathBuf;
 
 /// The captioner `mean-colour` of the test guests, which looks at each picture through a small tensor.
 fn captioner(form: Form, dir: &std::path::Path) -> Box<dyn Captioner> {
-    let plugins = dir.join("plugins/mean-colour");
-    std::fs::create_dir_all(&plugins).unwrap();
-    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/test-plugins/mean-colour");
-    for file in std::fs::read_dir(&built).expect("run `cargo xtask guests --native` first") {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), plugins.join(file.file_name())).unwrap();
-    }
+    let installed = tests::install("test-plugins/mean-colour", dir);
     let config = LoaderConfig {
         plugin_dirs: vec![dir.join("plugins")],
         cache_dir: dir.join("cache"),
@@ -25,7 +18,7 @@ fn captioner(form: Form, dir: &std::path::Path) -> Box<dyn Captioner> {
         ..LoaderConfig::default()
     };
     if form == Form::Native {
-        loader::approve(&config.lock_file, &plugins).unwrap();
+        loader::approve(&config.lock_file, &installed).unwrap();
     }
     let loader = Loader::new(config).unwrap();
     let plugin = loader.plugin("test.mean-colour").unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 use spec::ErrorKind;
 use std::time::Duration;
-use tests::Anagama;
+use tests::{Anagama, root};
 
 #[test]
 fn a_contact_and_a_key_must_be_set() {

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use tests::board::{Board, Manners, Recorded, Route, folder, posts};
-use tests::root;
 
 /// Interface of the recordings and family of the plugin.
 const APIS: &[(&str, &str)] = &[
@@ -59,14 +58,7 @@ struct Installed {
 impl Installed {
     fn new(form: Form, grants: Grants) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let plugins = dir.path().join("plugins/booru-source");
-        std::fs::create_dir_all(&plugins).unwrap();
-        let built = root().join("target/plugins/booru-source");
-        let files = std::fs::read_dir(&built);
-        for file in files.unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests --native`", built.display())) {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), plugins.join(file.file_name())).unwrap();
-        }
+        let plugin = tests::install("plugins/booru-source", dir.path());
         let config = LoaderConfig {
             plugin_dirs: vec![dir.path().join("plugins")],
             cache_dir: dir.path().join("cache"),
@@ -78,7 +70,7 @@ impl Installed {
             ..LoaderConfig::default()
         };
         if form == Form::Native {
-            loader::approve(&config.lock_file, &plugins).unwrap();
+            loader::approve(&config.lock_file, &plugin).unwrap();
         }
         let loader = Loader::new(config).unwrap();
         assert!(loader.problems().is_empty(), "{:?}", loader.problems());

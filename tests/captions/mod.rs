@@ -25,14 +25,7 @@ impl Installed {
 
     fn limited(name: &str, form: Form, grants: Grants, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let plugins = dir.path().join("plugins").join(name);
-        std::fs::create_dir_all(&plugins).unwrap();
-        let built = root().join("target/plugins").join(name);
-        let files = std::fs::read_dir(&built);
-        for file in files.unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests --native`", built.display())) {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), plugins.join(file.file_name())).unwrap();
-        }
+        let plugin = tests::install(&format!("plugins/{name}"), dir.path());
         let config = LoaderConfig {
             plugin_dirs: vec![dir.path().join("plugins")],
             cache_dir: dir.path().join("cache"),
@@ -44,7 +37,7 @@ impl Installed {
             ..LoaderConfig::default()
         };
         if form == Form::Native {
-            loader::approve(&config.lock_file, &plugins).unwrap();
+            loader::approve(&config.lock_file, &plugin).unwrap();
         }
         let loader = Loader::new(config).unwrap();
         assert!(loader.problems().is_empty(), "{:?}", loader.problems());

@@ -25,6 +25,20 @@ pub fn bin_dir() -> PathBuf {
     exe.ancestors().nth(2).unwrap().to_owned()
 }
 
+/// Copies a built plugin, such as `plugins/tag-edit`, from the target folder below `dir/plugins`. Returns its folder there.
+/// The others need not be compiled for a test of one.
+pub fn install(built: &str, dir: &Path) -> PathBuf {
+    let built = root().join("target").join(built);
+    let installed = dir.join("plugins").join(built.file_name().unwrap());
+    std::fs::create_dir_all(&installed).unwrap();
+    let files = std::fs::read_dir(&built);
+    for file in files.unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests --native`", built.display())) {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), installed.join(file.file_name())).unwrap();
+    }
+    installed
+}
+
 /// Prints that a test did not run, and why; `cargo xtask test` counts these lines.
 pub fn skip(name: &str, reason: &str) {
     eprintln!("SKIPPED: {name}: {reason}");
