@@ -43,7 +43,7 @@ fn suite() -> Vec<(&'static str, Kind, Vec<Value>)> {
                 json!({"implications": "1girl -> human", "mode": "expand", "aliases": "sky = blue sky"}),
             ],
         ),
-        ("image-stats", Kind::Evaluator, vec![json!({})]),
+        ("image-stats", Kind::Evaluator, vec![json!({}), json!({"activation": "ohwx"})]),
         ("tag-recall", Kind::Evaluator, vec![json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})]),
     ]
 }

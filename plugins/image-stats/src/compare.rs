@@ -1,7 +1,20 @@
 //! Pictures against pictures: the data set's spread, and distances.
 
+use crate::burnt::Burnt;
+use crate::edges::BINS;
 use crate::measure::Measures;
 use oklab::{Lab, chi_squared};
+
+/// What is known of one picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) measures: Measures,
+    pub(crate) burnt: Burnt,
+    /// Of the colours.
+    pub(crate) histogram: Vec<f32>,
+    /// Of the edges.
+    pub(crate) edges: Vec<f32>,
+}
 
 /// What the data set's pictures are like together.
 pub(crate) struct DataSet {
@@ -9,6 +22,10 @@ pub(crate) struct DataSet {
     spread: [(f64, f64); 3],
     /// Mean colour histogram.
     histogram: Vec<f32>,
+    /// Mean histogram of edges.
+    edges: Vec<f32>,
+    /// What its pictures usually have at most.
+    pub(crate) burnt: Burnt,
 }
 
 /// Gaps above this are all the same kind of wrong.
@@ -18,23 +35,34 @@ const FLOORS: [f64; 3] = [0.25, 0.03, 0.03];
 
 impl DataSet {
     /// None without pictures.
-    pub(crate) fn new(pictures: &[(Measures, Vec<f32>)]) -> Option<Self> {
-        let bins = pictures.first()?.1.len();
+    pub(crate) fn new(pictures: &[Look]) -> Option<Self> {
+        let bins = pictures.first()?.histogram.len();
         let n = pictures.len() as f64;
         let mut spread = [(0.0, 0.0); 3];
         for (i, s) in spread.iter_mut().enumerate() {
-            let values: Vec<f64> = pictures.iter().map(|(m, _)| features(m)[i]).collect();
+            let values: Vec<f64> = pictures.iter().map(|p| features(&p.measures)[i]).collect();
             let mean = values.iter().sum::<f64>() / n;
             let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
             *s = (mean, variance.sqrt().max(FLOORS[i]));
         }
-        let mean = |bin: usize| pictures.iter().map(|(_, h)| f64::from(h[bin])).sum::<f64>() / n;
-        Some(Self { spread, histogram: (0..bins).map(|b| mean(b) as f32).collect() })
+        let mean =
+            |value: &dyn Fn(&Look) -> f32| (pictures.iter().map(|p| f64::from(value(p))).sum::<f64>() / n) as f32;
+        Some(Self {
+            spread,
+            histogram: (0..bins).map(|b| mean(&|p| p.histogram[b])).collect(),
+            edges: (0..BINS).map(|b| mean(&|p| p.edges[b])).collect(),
+            burnt: Burnt::usual(pictures.iter().map(|p| p.burnt)),
+        })
     }
 
     /// χ² distance between a picture's colours and the mean of the data set's, 0..=1.
     pub(crate) fn palette_distance(&self, histogram: &[f32]) -> f64 {
         chi_squared(&self.histogram, histogram).into()
+    }
+
+    /// χ² distance between a picture's edges and the mean of the data set's, 0..=1.
+    pub(crate) fn edge_distance(&self, edges: &[f32]) -> f64 {
+        chi_squared(&self.edges, edges).into()
     }
 
     /// How many standard deviations sharpness, clipping and saturation lie from the data set's, on average.
@@ -92,7 +120,11 @@ mod tests {
     #[test]
     fn the_data_set_has_no_gap_to_itself() {
         let m = Measures { sharpness: 100.0, clipping: 0.1, saturation: 0.5 };
-        let set = DataSet::new(&[(m, vec![0.5, 0.5]), (m, vec![1.0, 0.0])]).unwrap();
+        let mut edges = vec![0.0; BINS];
+        edges[0] = 1.0;
+        let look = |histogram| Look { measures: m, burnt: Burnt::default(), histogram, edges: edges.clone() };
+        let set = DataSet::new(&[look(vec![0.5, 0.5]), look(vec![1.0, 0.0])]).unwrap();
+        assert_eq!((set.edge_distance(&edges), set.burnt), (0.0, Burnt::default()));
         assert_eq!(set.gap(&m), 0.0);
         assert_eq!(set.palette_distance(&[0.75, 0.25]), 0.0);
         let burnt = Measures { saturation: 0.56, ..m };

@@ -2,13 +2,16 @@
 //! variants (the same drawing with something changed) and crops.
 //!
 //! Perceptual hashes only propose pairs: they cannot tell a copy from a redrawn face. A comparison in blocks decides.
-//! Nothing here removes anything. Start at [`Print::of`], then [`links`], then [`clusters`].
+//! Nothing here removes anything. Start at [`Print::of`], then [`links`], then [`clusters`];
+//! [`nearest`] asks it of a picture that is not one of them.
 
 mod clusters;
 mod near;
+mod nearest;
 mod print;
 
 pub use clusters::{Cluster, Quality, clusters};
+pub use nearest::{Nearest, nearest};
 pub use print::Print;
 
 use serde::Serialize;

@@ -100,6 +100,11 @@ impl Print {
         (changed as f32 <= CHANGED * blocks.len() as f32).then_some((Relation::Variant, distance))
     }
 
+    /// Largest difference of a block, in standard deviations, whatever the shapes.
+    pub(super) fn distance(&self, other: &Self) -> f32 {
+        largest(&differences(&self.small, &other.small))
+    }
+
     /// How far a window of this picture is from another picture.
     pub(super) fn distance_of_window(&self, window: &Window, other: &Self) -> f32 {
         let part = self.shared.crop(window.area).and_then(|part| small(&part));

@@ -139,3 +139,26 @@ fn files_and_pixels_are_told_apart() {
     let plain = links(&[print("c", &flat(10)), print("d", &flat(240))], &Limits::default());
     assert!(plain.iter().all(|l| !l.relation.is_copy()), "black is no copy of white: {plain:?}");
 }
+
+#[test]
+fn the_nearest_picture_is_found_and_what_repeats_it_is_told_from_what_does_not() {
+    let set: Vec<Image> = (0..40).map(|n| scene(n + 300, false)).collect();
+    let all: Vec<Print> = set.iter().map(|i| Print::of(i, "trained", true).unwrap()).collect();
+    let of = |image: &Image| nearest(&Print::of(image, "", false).unwrap(), &all, &Limits::default()).unwrap();
+    for at in [0, 7, 39] {
+        let copy = of(&brighter(&jpeg(&resized(&set[at], 0.4), 60)));
+        assert_eq!((copy.at, copy.relation, copy.is_repeated()), (at, Some(Relation::Copy), true), "{copy:?}");
+        let part = of(&jpeg(&cropped(&set[at], 0.06), 90));
+        assert_eq!((part.at, part.relation, part.is_repeated()), (at, Some(Relation::Crop), true), "{part:?}");
+        // The same scene with another face is near, but not by heart.
+        let redrawn = of(&scene(at as u32 + 300, true));
+        assert!(redrawn.at == at && !redrawn.is_repeated() && redrawn.distance > 0.7, "{redrawn:?}");
+    }
+    for seed in 900..910 {
+        let other = of(&scene(seed, false));
+        assert!(!other.is_repeated() && other.distance > 0.7, "{other:?}");
+    }
+    let print = Print::of(&set[0], "", false).unwrap();
+    assert_eq!(nearest(&print, &all, &Limits::default()).unwrap().distance, 0.0);
+    assert_eq!(nearest(&print, &[], &Limits::default()), None);
+}

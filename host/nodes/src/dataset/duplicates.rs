@@ -93,21 +93,29 @@ impl TypedNode for MarkDuplicates {
 /// A print of each picture, the size of its file, and whether that is without loss.
 type Looked = (Print, u64, bool);
 
-/// Looks at all pictures, on all cores.
 fn prints(ctx: &Context, items: &[Item], crops: bool) -> anyhow::Result<Vec<Looked>> {
+    on_all_cores(ctx, items, |item| look(item, crops))
+}
+
+/// Looks at all pictures, on all cores; what was found is in their order.
+pub(crate) fn on_all_cores<T: Send>(
+    ctx: &Context,
+    items: &[Item],
+    look: impl Fn(&Item) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<Vec<T>> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(items.len().max(1));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = || -> anyhow::Result<Vec<(usize, Looked)>> {
+    let work = || -> anyhow::Result<Vec<(usize, T)>> {
         let mut out = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(at) else { return Ok(out) };
             ctx.check_cancelled()?;
-            out.push((at, look(item, crops).with_context(|| item.id.clone())?));
+            out.push((at, look(item).with_context(|| item.id.clone())?));
             ctx.progress(done.fetch_add(1, Ordering::Relaxed) as u64 + 1, items.len() as u64, "looking at pictures");
         }
     };
-    let mut all = std::thread::scope(|scope| -> anyhow::Result<Vec<(usize, Looked)>> {
+    let mut all = std::thread::scope(|scope| -> anyhow::Result<Vec<(usize, T)>> {
         let others: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         let mut all = Vec::new();
         for other in others {

@@ -9,6 +9,8 @@ mod review;
 mod save;
 mod sd_scripts;
 
+pub(crate) use duplicates::on_all_cores;
+
 use crate::{Host, Make};
 use engine::{Context, node};
 use serde_json::Value as Json;

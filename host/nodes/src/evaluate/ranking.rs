@@ -13,11 +13,20 @@ const WEIGHTS: &[(&str, f64)] = &[
     ("palette_distance", 1.0),
     ("dataset_gap", 1.0),
     ("diversity", 1.0),
+    ("memorised", 1.0),
+    ("edge_distance", 0.5),
+    ("burnt", 0.5),
+    ("effect_leakage", 0.5),
     ("clipping", 0.5),
     ("lora_effect", 0.5),
     // Already in strength and leakage, or in recall.
     ("trigger_margin", 0.0),
     ("tag_confidence", 0.0),
+    // Known of strength 1 only: it cannot tell strengths apart.
+    ("held_out_loss", 0.0),
+    ("held_out_gap", 0.0),
+    // Nearer is not worse until it is a copy, which `memorised` says.
+    ("nearest_distance", 0.0),
     // A style may be soft or pale.
     ("sharpness", 0.0),
     ("saturation", 0.0),

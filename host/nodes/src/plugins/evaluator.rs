@@ -1,14 +1,14 @@
 //! Evaluator: one or two grids in, scores of each checkpoint and strength out.
 
 use super::{Job, Wiring, link, object, output, single};
+use crate::evaluate::{Means, groups, shared};
 use crate::types::{Cell, Grid, MetricInfo, SampleScores, ScoreRow, Scores};
 use anyhow::bail;
 use data::{Dataset, DecodeLimits, Evaluator, Image, Sample, Score};
 use engine::Outputs;
 use serde_json::json;
 use spec::{Role, Values};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 pub(super) const WIRING: Wiring = Wiring {
     role: Role::Evaluator,
@@ -26,9 +26,6 @@ pub(super) const WIRING: Wiring = Wiring {
 
 /// Pictures that cross the border in one call.
 const BATCH: usize = 16;
-
-/// A checkpoint and a strength; the strength by its bits, so that it can be a key. The base without a LoRA is first.
-type Group = (Option<u64>, u64);
 
 fn run(job: &Job, inputs: Values) -> anyhow::Result<Outputs> {
     let mut grids = vec![object::<Grid>(&inputs, "grid")?];
@@ -98,15 +95,6 @@ fn score(
     Ok(())
 }
 
-/// Prompts and seeds that all rows have: only on these can rows be compared. If there are none, all of them.
-fn shared<'a>(groups: &BTreeMap<Group, Vec<(&'a Grid, &'a Cell)>>) -> BTreeSet<(&'a String, u64)> {
-    let pairs = |cells: &[(&'a Grid, &'a Cell)]| -> BTreeSet<(&'a String, u64)> {
-        cells.iter().map(|(_, c)| (&c.prompt, c.seed)).collect()
-    };
-    let common = groups.values().map(|cells| pairs(cells)).reduce(|a, b| a.intersection(&b).copied().collect());
-    common.filter(|c| !c.is_empty()).unwrap_or_else(|| groups.values().flat_map(|cells| pairs(cells)).collect())
-}
-
 struct Progress<'a> {
     job: &'a Job<'a>,
     done: u64,
@@ -118,21 +106,6 @@ impl Progress<'_> {
         self.done += n as u64;
         self.job.ctx.progress(self.done, self.total, message);
     }
-}
-
-fn groups(grids: &[Arc<Grid>]) -> BTreeMap<Group, Vec<(&Grid, &Cell)>> {
-    let mut groups: BTreeMap<Group, Vec<(&Grid, &Cell)>> = BTreeMap::new();
-    for grid in grids {
-        for cell in &grid.cells {
-            let group = if cell.is_base() { (None, 0) } else { (cell.checkpoint, cell.strength.max(0.0).to_bits()) };
-            let cells = groups.entry(group).or_default();
-            // The same picture may stand in both grids, and that of the base in every row.
-            if !cells.iter().any(|(_, c)| c.prompt == cell.prompt && c.seed == cell.seed) {
-                cells.push((&**grid, cell));
-            }
-        }
-    }
-    groups
 }
 
 fn sample(grid: &Grid, cell: &Cell) -> Sample {
@@ -183,57 +156,4 @@ fn numbers(job: &Job, scores: Vec<Score>) -> anyhow::Result<BTreeMap<String, f64
         }
     }
     Ok(values)
-}
-
-#[derive(Default)]
-struct Means(BTreeMap<String, (f64, u32)>);
-
-impl Means {
-    fn add(&mut self, values: &BTreeMap<String, f64>) {
-        for (name, value) in values {
-            let (sum, n) = self.0.entry(name.clone()).or_default();
-            *sum += value;
-            *n += 1;
-        }
-    }
-
-    fn finish(self) -> BTreeMap<String, f64> {
-        self.0.into_iter().map(|(name, (sum, n))| (name, sum / f64::from(n))).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use data::PixelFormat;
-
-    fn cell(col: usize, strength: f64, prompt: &str) -> Cell {
-        let image = Image::new(1, 1, PixelFormat::L8, vec![0]).unwrap_or_else(|e| panic!("{e}"));
-        Cell {
-            row: 0,
-            col,
-            checkpoint: (strength > 0.0).then_some(50),
-            strength,
-            prompt: prompt.into(),
-            seed: 1,
-            image,
-        }
-    }
-
-    fn grid(cells: Vec<Cell>) -> Arc<Grid> {
-        let (title, row_axis, col_axis) = (String::new(), String::new(), String::new());
-        Arc::new(Grid { title, row_axis, rows: vec![], col_axis, cols: vec![], cells, settings: json!(null) })
-    }
-
-    #[test]
-    fn rows_are_compared_on_what_all_of_them_have() {
-        let first = grid(vec![cell(0, 0.0, "a"), cell(1, 0.5, "a"), cell(2, 1.0, "a")]);
-        let second = grid(vec![cell(0, 0.0, "a"), cell(0, 0.0, "b"), cell(1, 1.0, "b")]);
-        let grids = [first, second];
-        let groups = groups(&grids);
-        assert_eq!(groups.values().map(Vec::len).collect::<Vec<_>>(), [2, 1, 2]);
-        assert_eq!(shared(&groups).into_iter().collect::<Vec<_>>(), [(&"a".to_owned(), 1)]);
-        let apart = [grid(vec![cell(0, 0.5, "a"), cell(1, 1.0, "b")])];
-        assert_eq!(shared(&super::groups(&apart)).len(), 2);
-    }
 }
