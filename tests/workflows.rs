@@ -94,7 +94,9 @@ fn every_example_that_trains_runs_when_it_is_cut_short() {
         let workflow = example.join("workflow.json");
         let nodes: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&workflow).unwrap()).unwrap();
         let nodes = nodes.as_object().unwrap();
-        if !nodes.values().any(|n| n["class_type"] == "TrainLora") {
+        let has = |class: &str| nodes.values().any(|n| n["class_type"] == class);
+        // What fetches from a board has a test with a board of its own.
+        if !has("TrainLora") || has("anagama.booru-source") {
             continue;
         }
         let dir = tempfile::tempdir().unwrap();
