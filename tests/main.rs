@@ -10,6 +10,7 @@ mod captions;
 mod conformance;
 mod docs;
 mod faults;
+mod fuzz;
 mod pack;
 mod tidy;
 mod workflows;

@@ -374,4 +374,6 @@ impl BooruSource {
 export!(BooruSource: DatasetSource);
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

@@ -116,4 +116,6 @@ fn small(image: &Image) -> Result<(Vec<u8>, usize, usize)> {
 export!(CaptionCheck: Captioner);
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

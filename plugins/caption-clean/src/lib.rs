@@ -115,4 +115,6 @@ impl CaptionClean {
 export!(CaptionClean: TagFilter);
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

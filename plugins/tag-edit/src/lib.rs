@@ -145,4 +145,6 @@ impl TagEdit {
 export!(TagEdit: TagFilter);
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

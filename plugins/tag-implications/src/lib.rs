@@ -195,4 +195,6 @@ fn listed(folder: &str, name: &str) -> Result<Option<Vec<(String, String)>>> {
 export!(TagImplications: TagFilter);
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

@@ -117,6 +117,10 @@ impl Answer {
             };
             self.text.char_indices().rev().find_map(ends)?
         };
+        // Commas and points alone are no caption.
+        if self.text[..end].trim_matches([',', '.', '!', '?', ' ']).is_empty() {
+            return None;
+        }
         self.text.truncate(end);
         Some(())
     }

@@ -251,4 +251,6 @@ fn holds(text: &str, phrase: &str) -> bool {
 export!(VlmCaptioner: Captioner);
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

@@ -8,3 +8,6 @@
 pub mod labels;
 pub mod names;
 pub mod wd;
+
+#[cfg(test)]
+mod fuzz_tests;

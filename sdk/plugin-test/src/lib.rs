@@ -1,7 +1,7 @@
 //! A pretend host: images, tensors, models, files and pages in memory, to test plugins with plain `cargo test`.
 //!
 //! It computes as simply as possible: resizing is box sampling, there are no image codecs but its own `PIXELS` format
-//! (see [`encode`]), models are closures. Start at [`FakeHost`].
+//! (see [`encode`]), models are closures. Start at [`FakeHost`]; [`fuzz`] makes inputs that are almost right.
 //!
 //! ```
 //! let host = plugin_test::FakeHost::new().file("images", "1.txt", b"tree").seed(7).install();
@@ -12,6 +12,7 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod fuzz;
 mod host;
 mod images;
 mod model;

@@ -79,7 +79,8 @@ fn post(p: &Value) -> Option<Post> {
     };
     if let Some(Value::Object(kinds)) = p.get("tags") {
         for (kind, names) in kinds {
-            let names = fields::list(Some(names)).into_iter().filter_map(Value::as_str);
+            let names =
+                fields::list(Some(names)).into_iter().filter_map(Value::as_str).filter(|n| !n.trim().is_empty());
             out.tags.extend(names.map(|n| PostTag { name: n.to_owned(), kind: Some(kind.clone()) }));
         }
     }

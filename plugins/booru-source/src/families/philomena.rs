@@ -96,7 +96,8 @@ fn post(p: &Value) -> Option<Post> {
         };
         return Some(Post { id, gone: Some(gone.to_owned()), ..Post::default() });
     }
-    let names: Vec<&str> = fields::list(p.get("tags")).into_iter().filter_map(Value::as_str).collect();
+    let names = fields::list(p.get("tags")).into_iter().filter_map(Value::as_str);
+    let names: Vec<&str> = names.filter(|n| !n.trim().is_empty()).collect();
     let rating = names.iter().filter_map(|n| super::rating(RATINGS, n)).max();
     let plain = names.iter().filter(|n| super::rating(RATINGS, n).is_none());
     let mut out = Post {
