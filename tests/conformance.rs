@@ -25,6 +25,7 @@ fn suite() -> Vec<(&'static str, Kind, Vec<Value>)> {
                 json!({"model": "taggers/embedded-tagger", "mcut": true, "rating": true, "underscores": "underscores"}),
             ],
         ),
+        ("wd-tagger", Kind::TagFilter, vec![json!({"missing": "keep"})]),
         ("palette-tagger", Kind::Captioner, vec![json!({}), json!({"colors": 5, "min_share": 0.05})]),
         (
             "tag-edit",
@@ -225,5 +226,6 @@ fn every_first_party_plugin_is_in_the_suite() {
     // It needs captions to check: `captions::checks` gives it some.
     tested.push("caption-check");
     tested.sort_unstable();
+    tested.dedup();
     assert_eq!(folders, tested);
 }

@@ -3,6 +3,7 @@
 mod checks;
 mod servers;
 mod swap;
+mod taggers;
 
 use data::{CaptionRequest, DecodeLimits, Image};
 use loader::{CallContext, Form, Grants, Limits, Loader, LoaderConfig, Plugin};

@@ -1,25 +1,52 @@
-//! The label list of a tagger, and which labels a list of scores selects.
-
-use plugin_sdk::Tag;
+//! The label list of a tagger.
 
 /// What a label is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
     General,
     Character,
+    Copyright,
+    Artist,
+    Meta,
+    /// What drew the picture.
+    Model,
+    Quality,
     Rating,
     Other,
 }
 
+/// (category, its name in tags, its number on Danbooru and in `selected_tags.csv`)
+const CATEGORIES: &[(Category, &str, &str)] = &[
+    (Category::General, "general", "0"),
+    (Category::Artist, "artist", "1"),
+    (Category::Copyright, "copyright", "3"),
+    (Category::Character, "character", "4"),
+    (Category::Meta, "meta", "5"),
+    (Category::Rating, "rating", "9"),
+    (Category::Model, "model", ""),
+    (Category::Quality, "quality", ""),
+    (Category::Other, "other", ""),
+];
+
 impl Category {
-    /// The name in [`Tag::category`].
+    /// The name in [`plugin_sdk::Tag::category`].
     pub fn name(self) -> &'static str {
-        match self {
-            Self::General => "general",
-            Self::Character => "character",
-            Self::Rating => "rating",
-            Self::Other => "other",
-        }
+        CATEGORIES.iter().find(|row| row.0 == self).map_or("other", |row| row.1)
+    }
+
+    /// The category of this name, in upper or lower case.
+    pub fn named(name: &str) -> Option<Self> {
+        CATEGORIES.iter().find(|row| row.1.eq_ignore_ascii_case(name.trim())).map(|row| row.0)
+    }
+
+    /// Of this category a picture has one tag: the one with the highest score.
+    pub fn only_one(self) -> bool {
+        matches!(self, Self::Rating | Self::Quality)
+    }
+
+    fn numbered(number: &str) -> Self {
+        let known = CATEGORIES.iter().find(|row| row.2 == number && !number.is_empty());
+        known.map_or(Self::Other, |row| row.0)
     }
 }
 
@@ -32,7 +59,7 @@ pub struct Label {
 }
 
 /// Reads `selected_tags.csv`: a header with at least `name` and `category`, one row per output in its order.
-/// Categories are those of Danbooru (0 general, 4 character), and 9 for ratings.
+/// Categories are those of Danbooru (0 general, 1 artist, 3 copyright, 4 character, 5 meta), and 9 for ratings.
 ///
 /// # Errors
 /// A missing column or a row without them, with its line number.
@@ -59,13 +86,7 @@ pub fn parse(csv: &str) -> Result<Vec<Label>, String> {
                     row.len()
                 ));
             };
-            let category = match category.as_str() {
-                "0" => Category::General,
-                "4" => Category::Character,
-                "9" => Category::Rating,
-                _ => Category::Other,
-            };
-            Ok(Label { name: name.clone(), category })
+            Ok(Label { name: name.clone(), category: Category::numbered(category.trim()) })
         })
         .collect()
 }
@@ -87,67 +108,6 @@ fn fields(line: &str) -> Vec<String> {
         }
     }
     out
-}
-
-/// From which score on a label counts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thresholds {
-    pub general: f32,
-    pub character: f32,
-    /// Use [`mcut`] instead of the numbers above.
-    pub mcut: bool,
-}
-
-/// The least threshold that MCut may give for characters: most pictures show none that the model knows.
-const CHARACTER_MCUT_FLOOR: f32 = 0.15;
-
-/// The general and character labels above their thresholds, highest score first. Names as in the file.
-pub fn select(labels: &[Label], scores: &[f32], thresholds: Thresholds) -> Vec<Tag> {
-    let of = |category: Category| -> Vec<f32> {
-        labels.iter().zip(scores).filter(|(l, _)| l.category == category).map(|(_, &s)| s).collect()
-    };
-    let (general, character) = if thresholds.mcut {
-        (mcut(&of(Category::General)), mcut(&of(Category::Character)).max(CHARACTER_MCUT_FLOOR))
-    } else {
-        (thresholds.general, thresholds.character)
-    };
-    let mut tags: Vec<Tag> = labels
-        .iter()
-        .zip(scores)
-        .filter(|(label, score)| match label.category {
-            Category::General | Category::Other => **score >= general,
-            Category::Character => **score >= character,
-            Category::Rating => false,
-        })
-        .map(|(label, score)| tag(label, *score))
-        .collect();
-    // A stable sort: equal scores keep the order of the file, so that results never depend on chance.
-    tags.sort_by(|a, b| b.score.unwrap_or(0.0).total_cmp(&a.score.unwrap_or(0.0)));
-    tags
-}
-
-/// The rating with the highest score, if the model has ratings.
-pub fn rating(labels: &[Label], scores: &[f32]) -> Option<Tag> {
-    let ratings = labels.iter().zip(scores).filter(|(label, _)| label.category == Category::Rating);
-    ratings.max_by(|a, b| a.1.total_cmp(b.1)).map(|(label, score)| tag(label, *score))
-}
-
-fn tag(label: &Label, score: f32) -> Tag {
-    Tag { name: label.name.clone(), score: Some(score), category: Some(label.category.name().to_owned()) }
-}
-
-/// Maximum cut: the middle of the largest gap in the sorted scores.
-/// Source: Largeron, Moulin and Géry, "MCut: a thresholding strategy for multi-label classification" (2012).
-pub fn mcut(scores: &[f32]) -> f32 {
-    let mut sorted = scores.to_vec();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    sorted
-        .windows(2)
-        .fold(
-            (0.0, 1.0),
-            |(gap, cut), w| if w[0] - w[1] > gap { (w[0] - w[1], (w[0] + w[1]) / 2.0) } else { (gap, cut) },
-        )
-        .1
 }
 
 #[cfg(test)]
@@ -174,22 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_differ_by_category_and_tags_are_sorted() {
-        let labels = parse(CSV).unwrap();
-        let t = Thresholds { general: 0.35, character: 0.85, mcut: false };
-        let names = |s: &[f32]| select(&labels, s, t).into_iter().map(|t| t.name).collect::<Vec<_>>();
-        assert_eq!(names(&[0.9, 0.1, 0.4, 0.5, 0.8]), ["a,\"b", "long_hair"]);
-        assert_eq!(names(&[0.9, 0.1, 0.34, 0.1, 0.9]), ["miku"]);
-        assert_eq!(rating(&labels, &[0.2, 0.7, 1.0, 1.0, 1.0]).unwrap().name, "nsfw");
-    }
-
-    #[test]
-    fn mcut_cuts_at_the_largest_gap() {
-        assert!((mcut(&[0.9, 0.1, 0.85, 0.2]) - 0.525).abs() < 1e-6);
-        assert_eq!(mcut(&[]), 1.0);
-        let labels = parse(CSV).unwrap();
-        let t = Thresholds { general: 0.35, character: 0.85, mcut: true };
-        let tags = select(&labels, &[0.0, 0.0, 0.3, 0.05, 0.1], t);
-        assert_eq!(tags.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["long_hair"]);
+    fn categories_have_names_and_numbers() {
+        for (category, name, number) in CATEGORIES {
+            assert_eq!((category.name(), Category::named(&name.to_uppercase())), (*name, Some(*category)));
+            assert!(number.is_empty() || Category::numbered(number) == *category);
+        }
+        assert_eq!((Category::numbered(""), Category::numbered("7")), (Category::Other, Category::Other));
+        assert_eq!(Category::named("colour"), None);
     }
 }

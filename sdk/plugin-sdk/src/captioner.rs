@@ -32,6 +32,10 @@ pub trait Captioner: Sized + Send + 'static {
 
     /// One answer per request, in order; a bad image fails alone.
     ///
+    /// What it leaves in `extra` under `scores`, an entry for each model, comes back under `remembered` in what is known of
+    /// the same file when it is asked again, with other settings perhaps. A captioner that lets its models run only for what
+    /// is not there should keep digests of weights and picture in the entries.
+    ///
     /// # Errors
     /// The whole batch failed.
     fn caption(&mut self, batch: Vec<CaptionRequest>) -> Result<Vec<Result<Annotation>>>;

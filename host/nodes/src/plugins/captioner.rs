@@ -3,6 +3,7 @@
 //! Each caption is stored by itself, so that a stopped run goes on where it was and a larger data set costs only its
 //! new pictures.
 
+use super::remember::Memory;
 use super::{Job, Wiring, link, object, output, single, skips, stop_or_skip};
 use crate::Host;
 use anyhow::{Context as _, bail};
@@ -112,6 +113,7 @@ fn describe(
     if missing.is_empty() {
         return Ok(());
     }
+    let memory = Memory { store: &job.ctx.services::<Host>().store, plugin: job.plugin.id() };
     let first = open(job)?;
     let batch = first.max_batch().max(1);
     let workers = workers.min(missing.len().div_ceil(batch));
@@ -126,7 +128,7 @@ fn describe(
                 return Ok(());
             }
             let indices = &missing[from..missing.len().min(from + batch)];
-            for (index, answer) in caption(captioner.as_mut(), items, indices) {
+            for (index, answer) in caption(captioner.as_mut(), memory, items, indices) {
                 if answer.is_err() && stop_early {
                     failed.store(true, Ordering::Relaxed);
                 }
@@ -219,7 +221,12 @@ fn open(job: &Job) -> anyhow::Result<Box<dyn Captioner>> {
     Ok(job.plugin.open_captioner(&job.settings.config, job.call())?)
 }
 
-fn caption(captioner: &mut dyn Captioner, items: &[Item], indices: &[usize]) -> Vec<(usize, Answer)> {
+fn caption(
+    captioner: &mut dyn Captioner,
+    memory: Memory<'_>,
+    items: &[Item],
+    indices: &[usize],
+) -> Vec<(usize, Answer)> {
     let mut answers = Vec::with_capacity(indices.len());
     let mut asked = Vec::new();
     let mut batch = Vec::new();
@@ -227,7 +234,7 @@ fn caption(captioner: &mut dyn Captioner, items: &[Item], indices: &[usize]) -> 
         match Image::open(&items[index].path, &DecodeLimits::default()) {
             Ok(image) => {
                 asked.push(index);
-                batch.push(CaptionRequest { image, known: items[index].annotation.clone() });
+                batch.push(CaptionRequest { image, known: memory.with(&items[index]) });
             }
             Err(e) => answers.push((index, Err(e.to_string()))),
         }
@@ -237,8 +244,13 @@ fn caption(captioner: &mut dyn Captioner, items: &[Item], indices: &[usize]) -> 
     }
     match captioner.caption(batch) {
         Ok(got) if got.len() == asked.len() => {
-            let got = got.into_iter().map(|a| a.map_err(|e| e.to_string()));
-            answers.extend(asked.into_iter().zip(got));
+            for (index, answer) in asked.into_iter().zip(got) {
+                let answer = answer.map(|mut annotation| {
+                    memory.keep(&items[index], &mut annotation);
+                    annotation
+                });
+                answers.push((index, answer.map_err(|e| e.to_string())));
+            }
         }
         Ok(got) => {
             let message = format!("expected {} captions, found {}", asked.len(), got.len());

@@ -8,6 +8,7 @@ mod dataset_source;
 mod evaluator;
 mod fetched;
 mod node;
+mod remember;
 mod tag_filter;
 
 use config::Settings;
