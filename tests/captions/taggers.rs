@@ -84,3 +84,17 @@ fn a_choice_later_is_the_choice_at_once() {
     let few = captions(CHOICE, "5", &models, second.path(), &[]);
     assert!(few.iter().any(|(name, text)| *text != later[name]));
 }
+
+#[test]
+fn a_tagger_in_safetensors_gives_the_captions_of_its_onnx_file() {
+    let whole = root().join("examples/models/taggers/embedded-tagger");
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = second.path().join("models/taggers/embedded-tagger");
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in ["model.safetensors", "config.json", "selected_tags.csv"] {
+        std::fs::copy(whole.join(file), folder.join(file)).unwrap();
+    }
+    let onnx = captions(TAGGER, "2", &root().join("examples/models"), first.path(), &[]);
+    let own = captions(TAGGER, "2", &second.path().join("models"), second.path(), &[]);
+    assert_eq!(onnx, own);
+}

@@ -36,7 +36,9 @@ impl Host {
             Some(file) => tracing::info!("configuration: {}", file.display()),
             None => tracing::info!("no {} found; using defaults", crate::config::FILE_NAME),
         }
-        let inference: Arc<dyn data::Inference> = Arc::new(inference::Registry::new(config.models.clone()));
+        let shared = nodes::Shared::with_budget(config.memory);
+        let own = nodes::OwnNetworks::new(shared.memory.clone());
+        let inference = inference::Registry::new(config.models.clone()).with_networks(Arc::new(own));
         let loader = loader::Loader::new(loader::LoaderConfig {
             plugin_dirs: config.plugins.clone(),
             cache_dir: config.cache.clone(),
@@ -44,7 +46,7 @@ impl Host {
             grants: config.grants.clone(),
             prefer_native: prefer_native || config.prefer_native,
             limits: config.limits,
-            inference: Some(inference),
+            inference: Some(Arc::new(inference)),
             env: Arc::new(|name| std::env::var(name).ok()),
         })
         .context("plugins could not be looked for")?;
@@ -52,7 +54,6 @@ impl Host {
         for problem in loader.problems() {
             eprintln!("warning: {problem}");
         }
-        let shared = nodes::Shared::with_budget(config.memory);
         let registry = Registry::new(all_nodes(&loader));
         let models = nodes::ModelDirs::new(config.models.clone());
         let mut host = Self { config, places, models: nodes::ModelDirs::default(), loader, registry, shared };

@@ -2,6 +2,7 @@
 
 use crate::{Array, Dtype};
 use spec::PluginError;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One input or output of a model.
@@ -56,4 +57,34 @@ pub trait Session: Send + Sync {
     /// # Errors
     /// An input is missing or does not fit, or the run fails.
     fn run(&self, inputs: Vec<(String, Array)>) -> Result<Vec<(String, Array)>, PluginError>;
+}
+
+/// What computes in a [`Session`]; the registry knows the model's name and files, and checks what is given.
+pub trait Network: Send + Sync {
+    fn inputs(&self) -> &[IoDesc];
+
+    fn outputs(&self) -> &[IoDesc];
+
+    /// Where it computes: `cpu` …
+    fn device(&self) -> String {
+        "cpu".to_owned()
+    }
+
+    /// Its outputs, in order, of arrays that fit its inputs, in order.
+    ///
+    /// # Errors
+    /// The run failed.
+    fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, PluginError>;
+}
+
+/// Weight files that are no ONNX files, for networks that the host has itself.
+pub trait Networks: Send + Sync {
+    /// The kinds of models, such as `taggers`, that it can have.
+    fn kinds(&self) -> &[&str];
+
+    /// The network of a weight file and the configuration beside it.
+    ///
+    /// # Errors
+    /// The file is broken, or of another architecture.
+    fn open(&self, file: &Path) -> Result<Arc<dyn Network>, PluginError>;
 }

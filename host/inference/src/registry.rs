@@ -1,7 +1,8 @@
 //! Finds models in folders and loads each once.
 
-use crate::session::OnnxSession;
-use data::{Inference, ModelInfo, Session};
+use crate::onnx::OnnxNetwork;
+use crate::session::Loaded;
+use data::{Inference, ModelInfo, Network, Networks, Session};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use spec::{ErrorKind, PluginError};
@@ -10,13 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The file that makes a folder a model.
-const MODEL_FILE: &str = "model.onnx";
+/// The files that make a folder a model; of both the first is run.
+const ONNX: &str = "model.onnx";
+const WEIGHTS: &str = "model.safetensors";
 
 /// The models below some root folders. An earlier root hides a later one's model of the same name.
 pub struct Registry {
     roots: Vec<PathBuf>,
-    sessions: Mutex<HashMap<PathBuf, (Stamp, Arc<OnnxSession>)>>,
+    networks: Option<Arc<dyn Networks>>,
+    sessions: Mutex<HashMap<PathBuf, (Stamp, Arc<Loaded>)>>,
     digests: Mutex<HashMap<PathBuf, (Stamp, String)>>,
 }
 
@@ -26,20 +29,26 @@ type Stamp = (u64, Option<SystemTime>);
 impl Registry {
     /// A registry over `roots`; folders that do not exist hold no models. Nothing is read yet.
     pub fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots, sessions: Mutex::default(), digests: Mutex::default() }
+        Self { roots, networks: None, sessions: Mutex::default(), digests: Mutex::default() }
+    }
+
+    /// The same registry, which also runs what these networks can.
+    #[must_use]
+    pub fn with_networks(self, networks: Arc<dyn Networks>) -> Self {
+        Self { networks: Some(networks), ..self }
     }
 
     /// Names such as `taggers/embedded-tagger`, sorted. Lists folders, reads no model.
     pub fn names(&self) -> Vec<String> {
-        self.folders().into_keys().collect()
+        self.files().into_keys().collect()
     }
 
-    /// Where the model of this name lies.
+    /// The file of the model of this name.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
-        self.folders().remove(name).map(|folder| folder.join(MODEL_FILE))
+        self.files().remove(name)
     }
 
-    /// Digest of a model's `model.onnx`, `sha256:…`, for cache keys.
+    /// Digest of a model's file, `sha256:…`, for cache keys.
     ///
     /// # Errors
     /// No such model, or its file cannot be read.
@@ -60,16 +69,24 @@ impl Registry {
         Ok(digest)
     }
 
-    fn folders(&self) -> BTreeMap<String, PathBuf> {
+    /// The file of a folder of this kind that is run.
+    fn file(&self, kind: &str, folder: &Path) -> Option<PathBuf> {
+        let own = self.networks.as_ref().is_some_and(|n| n.kinds().contains(&kind));
+        let names = [Some(ONNX), own.then_some(WEIGHTS)];
+        names.into_iter().flatten().map(|name| folder.join(name)).find(|file| file.is_file())
+    }
+
+    /// The files of all models, by name.
+    fn files(&self) -> BTreeMap<String, PathBuf> {
         let mut found = BTreeMap::new();
         for root in &self.roots {
             for category in subfolders(root) {
                 for folder in subfolders(&category) {
-                    if folder.join(MODEL_FILE).is_file()
-                        && let (Some(category), Some(name)) = (category.file_name(), folder.file_name())
+                    if let (Some(category), Some(name)) = (category.file_name(), folder.file_name())
+                        && let Some(file) = self.file(&category.to_string_lossy(), &folder)
                     {
                         let name = format!("{}/{}", category.to_string_lossy(), name.to_string_lossy());
-                        found.entry(name).or_insert(folder);
+                        found.entry(name).or_insert(file);
                     }
                 }
             }
@@ -86,7 +103,7 @@ impl Registry {
         })
     }
 
-    fn open(&self, name: &str) -> Result<Arc<OnnxSession>, PluginError> {
+    fn open(&self, name: &str) -> Result<Arc<Loaded>, PluginError> {
         let path = self.find(name)?;
         let stamp = stamp(&path)?;
         // The lock is held while loading, so that two callers do not load the same weights twice.
@@ -96,7 +113,11 @@ impl Registry {
         {
             return Ok(session.clone());
         }
-        let session = Arc::new(OnnxSession::open(name, &path, self.digest(name)?)?);
+        let network: Arc<dyn Network> = match &self.networks {
+            Some(networks) if path.ends_with(WEIGHTS) => networks.open(&path)?,
+            _ => Arc::new(OnnxNetwork::open(&path)?),
+        };
+        let session = Arc::new(Loaded::new(name, &path, self.digest(name)?, network));
         sessions.insert(path, (stamp, session.clone()));
         Ok(session)
     }
@@ -117,7 +138,7 @@ impl Inference for Registry {
 
     fn load(&self, name: &str, options: Option<&serde_json::Value>) -> Result<Arc<dyn Session>, PluginError> {
         if let Some(options) = options.filter(|o| o.as_object().is_none_or(|o| !o.is_empty())) {
-            let message = format!("model `{name}`: expected no options, found {options}; ONNX models take none");
+            let message = format!("model `{name}`: expected no options, found {options}; models take none");
             return Err(PluginError::new(ErrorKind::InvalidInput, message));
         }
         Ok(self.open(name)?)
@@ -143,6 +164,7 @@ pub(crate) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> PluginEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data::{Array, IoDesc};
 
     #[test]
     fn a_missing_model_lists_what_is_there() {
@@ -171,5 +193,55 @@ mod tests {
             assert!(e.message.contains("taggers/broken/model.onnx"), "{e}");
             assert!(registry.models().is_empty());
         }
+    }
+
+    /// Answers the number of bytes of its file.
+    struct Length(Vec<IoDesc>, u64);
+
+    impl Network for Length {
+        fn inputs(&self) -> &[IoDesc] {
+            &[]
+        }
+        fn outputs(&self) -> &[IoDesc] {
+            &self.0
+        }
+        fn run(&self, _: &[Array]) -> Result<Vec<Array>, PluginError> {
+            Ok(vec![Array::from_f32(vec![1], vec![self.1 as f32]).unwrap()])
+        }
+    }
+
+    struct Lengths;
+
+    impl Networks for Lengths {
+        fn kinds(&self) -> &[&str] {
+            &["taggers"]
+        }
+        fn open(&self, file: &Path) -> Result<Arc<dyn Network>, PluginError> {
+            let output = IoDesc { name: "length".into(), dtype: data::Dtype::F32, shape: vec![Some(1)] };
+            Ok(Arc::new(Length(vec![output], std::fs::metadata(file).unwrap().len())))
+        }
+    }
+
+    #[test]
+    fn weight_files_are_run_by_the_networks_that_have_their_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["taggers/own", "taggers/both", "text_encoders/other"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+            std::fs::write(dir.path().join(folder).join(WEIGHTS), b"12345").unwrap();
+        }
+        std::fs::write(dir.path().join("taggers/both/model.onnx"), b"x").unwrap();
+        std::fs::write(dir.path().join("taggers/own/tags.csv"), b"t").unwrap();
+        let plain = Registry::new(vec![dir.path().into()]);
+        assert_eq!(plain.names(), ["taggers/both"]);
+        let registry = Registry::new(vec![dir.path().into()]).with_networks(Arc::new(Lengths));
+        assert_eq!(registry.names(), ["taggers/both", "taggers/own"]);
+        assert!(registry.path("taggers/both").unwrap().ends_with("model.onnx"));
+        let session = registry.load("taggers/own", None).unwrap();
+        assert_eq!(
+            (session.info().family.as_str(), session.info().assets.as_slice()),
+            ("tagger", &["tags.csv".to_owned()][..])
+        );
+        assert_eq!(session.run(vec![]).unwrap()[0].1.to_f32()[..], [5.0]);
+        assert_eq!(session.asset("tags.csv").unwrap(), b"t");
     }
 }

@@ -1,106 +1,34 @@
-//! One loaded ONNX model.
+//! One loaded model: its name and files, and what computes.
 
-use crate::convert;
 use crate::registry::unreadable;
-use data::{Array, Dtype, IoDesc, ModelInfo, Session};
-use parking_lot::Mutex;
+use data::{Array, ModelInfo, Network, Session};
 use spec::{ErrorKind, PluginError};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::infer::Factoid;
 
-/// Plans kept per model: one per combination of input shapes. A run uses a full and a last, shorter batch.
-const MAX_PLANS: usize = 4;
 /// Largest side file that is handed out.
 const MAX_ASSET: u64 = 64 << 20;
 
-type Plan = Arc<TypedRunnableModel>;
-type Shapes = Vec<Vec<usize>>;
-
-/// A model as read from its file, and the plans made of it so far.
-pub(crate) struct OnnxSession {
+/// A network under a name.
+pub(crate) struct Loaded {
     info: ModelInfo,
     path: PathBuf,
-    model: InferenceModel,
-    types: Vec<DatumType>,
-    plans: Mutex<Vec<(Shapes, Plan)>>,
+    network: Arc<dyn Network>,
 }
 
-impl OnnxSession {
-    /// Reads and analyses the file; it is optimised when the first shapes are known.
-    pub(crate) fn open(name: &str, path: &Path, digest: String) -> Result<Self, PluginError> {
-        let bad = |e: &dyn std::fmt::Display| {
-            PluginError::new(
-                ErrorKind::InvalidInput,
-                format!("{}: not an ONNX model that can be run: {e}", path.display()),
-            )
-        };
-        let model = guarded(|| tract_onnx::onnx().with_ignore_output_shapes(false).model_for_path(path))
-            .map_err(|e| bad(&e))?;
-        let (mut inputs, mut types) = (Vec::new(), Vec::new());
-        for (i, outlet) in model.inputs.iter().enumerate() {
-            let fact = model.input_fact(i).map_err(|e| bad(&e))?;
-            let name = model.node(outlet.node).name.clone();
-            let datum = fact.datum_type.concretize().unwrap_or(DatumType::F32);
-            inputs.push(describe(name, fact).ok_or_else(|| bad(&format!("input {i} has elements of type {datum:?}")))?);
-            types.push(datum);
-        }
-        let mut outputs = Vec::new();
-        for (i, outlet) in model.outputs.iter().enumerate() {
-            let fact = model.output_fact(i).map_err(|e| bad(&e))?;
-            let label = model.outlet_label(*outlet).map(str::to_owned);
-            let name = label.unwrap_or_else(|| model.node(outlet.node).name.clone());
-            outputs.push(describe(name, fact).ok_or_else(|| bad(&format!("output {i} has an unknown element type")))?);
-        }
-        if inputs.is_empty() || outputs.is_empty() {
-            return Err(bad(&"it has no inputs or no outputs"));
-        }
+impl Loaded {
+    pub(crate) fn new(name: &str, path: &Path, digest: String, network: Arc<dyn Network>) -> Self {
         let category = name.split('/').next().unwrap_or_default();
         let info = ModelInfo {
             name: name.to_owned(),
             family: category.strip_suffix('s').unwrap_or(category).to_owned(),
             digest,
-            device: "cpu".to_owned(),
-            inputs,
-            outputs,
+            device: network.device(),
+            inputs: network.inputs().to_vec(),
+            outputs: network.outputs().to_vec(),
             assets: assets(path),
         };
-        Ok(Self { info, path: path.to_owned(), model, types, plans: Mutex::default() })
-    }
-
-    /// The optimised plan for these input shapes.
-    fn plan(&self, shapes: &Shapes) -> Result<Plan, PluginError> {
-        let mut plans = self.plans.lock();
-        if let Some(at) = plans.iter().position(|(known, _)| known == shapes) {
-            // The most recently used comes last.
-            let hit = plans.remove(at);
-            plans.push(hit.clone());
-            return Ok(hit.1);
-        }
-        let plan = guarded(|| {
-            let mut model = self.model.clone();
-            for (i, (shape, datum)) in shapes.iter().zip(&self.types).enumerate() {
-                model.set_input_fact(i, InferenceFact::dt_shape(*datum, shape))?;
-            }
-            // Declared output shapes may hold a symbolic batch that contradicts the concrete one.
-            for i in 0..model.outputs.len() {
-                model.set_output_fact(i, InferenceFact::default())?;
-            }
-            model.into_optimized()?.into_runnable()
-        })
-        .map_err(|e| {
-            PluginError::new(
-                ErrorKind::Unsupported,
-                format!("{}: cannot be run on inputs of shape {shapes:?}: {e}", self.path.display()),
-            )
-        })?;
-        if plans.len() == MAX_PLANS {
-            plans.remove(0);
-        }
-        plans.push((shapes.clone(), plan.clone()));
-        Ok(plan)
+        Self { info, path: path.to_owned(), network }
     }
 
     /// The inputs in the model's order.
@@ -131,7 +59,7 @@ impl OnnxSession {
     }
 }
 
-impl Session for OnnxSession {
+impl Session for Loaded {
     fn info(&self) -> &ModelInfo {
         &self.info
     }
@@ -148,47 +76,9 @@ impl Session for OnnxSession {
     }
 
     fn run(&self, inputs: Vec<(String, Array)>) -> Result<Vec<(String, Array)>, PluginError> {
-        let arrays = self.arrange(inputs)?;
-        let plan = self.plan(&arrays.iter().map(|a| a.shape.clone()).collect())?;
-        let failed = |e: &dyn std::fmt::Display| {
-            PluginError::new(ErrorKind::Internal, format!("{}: the run failed: {e}", self.path.display()))
-        };
-        let outputs = guarded(|| {
-            let tensors = arrays.iter().zip(&self.types).map(|(a, t)| Ok(convert::tensor(a, *t)?.into_tvalue()));
-            plan.run(tensors.collect::<TractResult<TVec<TValue>>>()?)
-        })
-        .map_err(|e| failed(&e))?;
-        let mut named = Vec::new();
-        for (desc, value) in self.info.outputs.iter().zip(outputs) {
-            let array = convert::array(&value).map_err(|e| failed(&e))?;
-            let array = array.ok_or_else(|| failed(&format!("output `{}` has an unknown element type", desc.name)))?;
-            named.push((desc.name.clone(), array));
-        }
-        Ok(named)
+        let outputs = self.network.run(&self.arrange(inputs)?)?;
+        Ok(self.info.outputs.iter().map(|desc| desc.name.clone()).zip(outputs).collect())
     }
-}
-
-/// A file made by a user must not end the program, not even where tract panics.
-fn guarded<T>(f: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(e)) => Err(format!("{e:#}")),
-        Err(panic) => Err(panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-            .unwrap_or_else(|| "the model reader gave up".to_owned())),
-    }
-}
-
-fn describe(name: String, fact: &InferenceFact) -> Option<IoDesc> {
-    let dtype = match fact.datum_type.concretize() {
-        Some(datum) => convert::dtype(datum)?,
-        None => Dtype::F32,
-    };
-    let dim = |d: Option<TDim>| d.and_then(|d| d.to_i64().ok()).and_then(|d| u32::try_from(d).ok()).filter(|d| *d > 0);
-    let shape = fact.shape.dims().map(|d| dim(d.concretize())).collect();
-    Some(IoDesc { name, dtype, shape })
 }
 
 /// The side files next to the model: labels and configurations, not weights.

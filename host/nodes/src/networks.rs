@@ -1,0 +1,126 @@
+//! Networks of our own behind the names by which plugins ask for models.
+
+use candle_core::{Device, Tensor};
+use data::{Array, Dtype, IoDesc, Network, Networks};
+use models::{Memory, Tagger};
+use spec::{ErrorKind, PluginError};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Taggers in safetensors: vision transformers and EVA-02. They take and give what the ONNX files of WD taggers do.
+pub struct OwnNetworks {
+    memory: Memory,
+}
+
+impl OwnNetworks {
+    /// With a budget for working copies of weights.
+    pub fn new(memory: Memory) -> Self {
+        Self { memory }
+    }
+}
+
+impl Networks for OwnNetworks {
+    fn kinds(&self) -> &[&str] {
+        &["taggers"]
+    }
+
+    fn open(&self, file: &Path) -> Result<Arc<dyn Network>, PluginError> {
+        // The configuration lies beside the weights.
+        let folder = file.parent().unwrap_or(file);
+        let loaded = models::load_tagger(folder, &self.memory)
+            .map_err(|e| PluginError::new(ErrorKind::InvalidInput, e.to_string()))?;
+        for line in &loaded.found {
+            tracing::info!("{}: {line}", file.display());
+        }
+        let size = |n: usize| u32::try_from(n).ok();
+        let (side, labels) = (size(loaded.net.side()), size(loaded.net.labels()));
+        let describe = |name: &str, shape| vec![IoDesc { name: name.to_owned(), dtype: Dtype::F32, shape }];
+        Ok(Arc::new(Scorer {
+            inputs: describe("input", vec![None, side, side, Some(3)]),
+            outputs: describe("output", vec![None, labels]),
+            net: loaded.net,
+        }))
+    }
+}
+
+struct Scorer {
+    net: Tagger,
+    inputs: Vec<IoDesc>,
+    outputs: Vec<IoDesc>,
+}
+
+impl Scorer {
+    fn scores(&self, pictures: &Array) -> models::Result<Array> {
+        let shape = pictures.shape.clone();
+        let scores = self.net.scores(&Tensor::from_vec(pictures.to_f32().to_vec(), shape, &Device::Cpu)?)?;
+        let (batch, labels) = scores.dims2()?;
+        let values: Vec<f32> = scores.flatten_all()?.to_vec1()?;
+        Ok(Array { shape: vec![batch, labels], data: data::ArrayData::F32(values.into()) })
+    }
+}
+
+impl Network for Scorer {
+    fn inputs(&self) -> &[IoDesc] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[IoDesc] {
+        &self.outputs
+    }
+
+    fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, PluginError> {
+        let scores = inputs.iter().map(|pictures| self.scores(pictures)).collect::<models::Result<_>>();
+        scores.map_err(|e| PluginError::new(ErrorKind::Internal, e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn tagger() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/taggers/embedded-tagger")
+    }
+
+    #[test]
+    fn the_embedded_tagger_scores_as_onnxruntime_does() {
+        let networks = OwnNetworks::new(Memory::unlimited());
+        let network = networks.open(&tagger().join("model.safetensors")).unwrap();
+        assert_eq!(network.inputs()[0].shape, [None, Some(96), Some(96), Some(3)]);
+        assert_eq!(network.outputs()[0].shape, [None, Some(87)]);
+        let expected = std::fs::read(tagger().join("examples/expected.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_slice(&expected).unwrap();
+        let mut seen = 0;
+        for entry in expected["images"].as_array().unwrap().iter().filter(|e| e["resized"] == false) {
+            let file = tagger().join("examples").join(entry["file"].as_str().unwrap());
+            let image = data::Image::open(&file, &data::DecodeLimits::default()).unwrap();
+            let rgb = image.convert(data::PixelFormat::Rgb8);
+            let bgr = rgb.pixels.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).map(f32::from).collect();
+            let input = Array::from_f32(vec![1, 96, 96, 3], bgr).unwrap();
+            let found = network.run(&[input]).unwrap().remove(0);
+            assert_eq!(found.shape, [1, 87]);
+            let wanted = entry["scores"].as_array().unwrap();
+            for (i, (a, b)) in found.to_f32().iter().zip(wanted).enumerate() {
+                assert!(
+                    (f64::from(*a) - b.as_f64().unwrap()).abs() < 1e-5,
+                    "{} score {i}: {a} and {b}",
+                    file.display()
+                );
+            }
+            seen += 1;
+        }
+        assert!(seen >= 3);
+    }
+
+    #[test]
+    fn a_file_that_is_no_tagger_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("model.safetensors");
+        for bytes in [&b"no weights"[..], b"\x02\0\0\0\0\0\0\0{}"] {
+            std::fs::write(&file, bytes).unwrap();
+            let e = OwnNetworks::new(Memory::unlimited()).open(&file).err().unwrap();
+            assert!(e.kind == ErrorKind::InvalidInput && !e.message.is_empty(), "{e}");
+        }
+    }
+}
