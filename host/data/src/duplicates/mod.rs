@@ -5,10 +5,12 @@
 //! Nothing here removes anything. Start at [`Print::of`], then [`links`], then [`clusters`];
 //! [`nearest`] asks it of a picture that is not one of them.
 
+mod blocks;
 mod clusters;
 mod near;
 mod nearest;
 mod print;
+mod shrink;
 
 pub use clusters::{Cluster, Quality, clusters};
 pub use nearest::{Nearest, nearest};
@@ -96,13 +98,14 @@ fn crops(prints: &[Print], limits: &Limits, index: &near::Index, out: &mut Vec<L
         out.iter().filter(|l| l.relation != Relation::Variant).map(|l| (l.first, l.second)).collect();
     for (whole, print) in prints.iter().enumerate() {
         for window in &print.windows {
+            let mut seen = None;
             for part in index.near(window.phash, limits.bits.min(near::MOST)) {
                 let pair = (whole.min(part), whole.max(part));
                 if part == whole || known.contains(&pair) {
                     continue;
                 }
-                let distance = print.distance_of_window(window, &prints[part]);
-                if distance <= limits.block {
+                let seen = seen.get_or_insert_with(|| print.part(window)).as_ref();
+                if let Some(distance) = seen.and_then(|seen| seen.within(&prints[part].small, limits.block)) {
                     known.insert(pair);
                     out.retain(|l| (l.first, l.second) != pair);
                     out.push(Link { first: pair.0, second: pair.1, relation: Relation::Crop, distance });

@@ -1,25 +1,52 @@
 //! Which of many 64-bit hashes are near to one: four bands of 16 bits in tables.
 
-use std::collections::HashMap;
-
 const BANDS: u32 = 4;
 /// Hashes that differ in at most so many bits have a band that differs in at most two.
 pub(super) const MOST: u32 = 3 * BANDS - 1;
 
 pub(super) struct Index {
     hashes: Vec<u64>,
-    bands: Vec<HashMap<u16, Vec<u32>>>,
+    bands: Vec<Band>,
+}
+
+/// The places of the hashes, sorted by one band's value.
+struct Band {
+    /// Where the places of each value begin, and at the end how many there are.
+    begins: Vec<u32>,
+    places: Vec<u32>,
+}
+
+impl Band {
+    fn new(hashes: &[u64], band: usize) -> Self {
+        let mut begins = vec![0u32; (1 << 16) + 1];
+        for hash in hashes {
+            begins[usize::from(part(*hash, band)) + 1] += 1;
+        }
+        let mut sum = 0;
+        for begin in &mut begins {
+            sum += *begin;
+            *begin = sum;
+        }
+        let mut next = begins.clone();
+        let mut places = vec![0u32; hashes.len()];
+        for (i, hash) in hashes.iter().enumerate() {
+            let at = &mut next[usize::from(part(*hash, band))];
+            places[*at as usize] = i as u32;
+            *at += 1;
+        }
+        Self { begins, places }
+    }
+
+    fn of(&self, value: u16) -> &[u32] {
+        let value = usize::from(value);
+        &self.places[self.begins[value] as usize..self.begins[value + 1] as usize]
+    }
 }
 
 impl Index {
     pub(super) fn new(hashes: impl Iterator<Item = u64>) -> Self {
         let hashes: Vec<u64> = hashes.collect();
-        let mut bands = vec![HashMap::<u16, Vec<u32>>::new(); BANDS as usize];
-        for (i, hash) in hashes.iter().enumerate() {
-            for (band, table) in bands.iter_mut().enumerate() {
-                table.entry(part(*hash, band)).or_default().push(i as u32);
-            }
-        }
+        let bands = (0..BANDS as usize).map(|band| Band::new(&hashes, band)).collect();
         Self { hashes, bands }
     }
 
@@ -29,8 +56,8 @@ impl Index {
         let reach = bits / BANDS;
         for (band, table) in self.bands.iter().enumerate() {
             let own = part(hash, band);
-            let mut look = |key: u16| {
-                let found = table.get(&key).into_iter().flatten().map(|i| *i as usize);
+            let mut look = |value: u16| {
+                let found = table.of(value).iter().map(|i| *i as usize);
                 out.extend(found.filter(|i| (self.hashes[*i] ^ hash).count_ones() <= bits));
             };
             look(own);

@@ -40,8 +40,8 @@ pub fn nearest(print: &Print, all: &[Print], limits: &Limits) -> Option<Nearest>
             let known = other.compare(print, limits.block).filter(|_| apart(other) <= bits);
             let part = || {
                 let near = other.windows.iter().filter(|w| (print.phash ^ w.phash).count_ones() <= bits);
-                let distance = near.map(|w| other.distance_of_window(w, print)).fold(f32::INFINITY, f32::min);
-                (distance <= limits.block).then_some((Relation::Crop, distance))
+                let distances = near.filter_map(|w| other.part(w)?.within(&print.small, limits.block));
+                distances.min_by(f32::total_cmp).map(|distance| (Relation::Crop, distance))
             };
             let is_copy = known.is_some_and(|(relation, _)| relation.is_copy());
             let found = if is_copy { known } else { part().or(known) };

@@ -128,12 +128,13 @@ fn jpeg_is_whole(bytes: &[u8]) -> Result<(), ImageError> {
         if marker == 0xda {
             // Entropy-coded data: 0xFF is followed by 0x00 or a restart marker until the next real marker.
             loop {
-                match (bytes.get(at), bytes.get(at + 1)) {
-                    (Some(0xff), Some(0x00 | 0xd0..=0xd7)) => at += 2,
-                    (Some(0xff), Some(0xff)) => at += 1,
-                    (Some(0xff), Some(_)) => break,
-                    (Some(_), Some(_)) => at += 1,
-                    _ => return Err(cut()),
+                let rest = bytes.get(at..).unwrap_or_default();
+                at += rest.iter().position(|b| *b == 0xff).ok_or_else(cut)?;
+                match bytes.get(at + 1) {
+                    Some(0x00 | 0xd0..=0xd7) => at += 2,
+                    Some(0xff) => at += 1,
+                    Some(_) => break,
+                    None => return Err(cut()),
                 }
             }
         }

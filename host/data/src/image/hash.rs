@@ -4,6 +4,7 @@
 
 use super::resize::plane_area;
 use super::{Image, PixelFormat};
+use std::sync::LazyLock;
 
 /// What the bits mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,36 +26,56 @@ pub(super) fn perceptual(img: &Image, kind: Perceptual) -> u64 {
             let mean = v.iter().sum::<f32>() / 64.0;
             bits(v.iter().map(|x| *x > mean))
         }
-        Perceptual::Dhash => {
-            let v = small(9, 8);
-            bits(v.chunks_exact(9).flat_map(|row| row.windows(2).map(|w| w[1] > w[0])))
-        }
-        Perceptual::Phash => {
-            let low = cosine_transform(&small(32, 32));
-            let mut sorted = low;
-            sorted.sort_by(f32::total_cmp);
-            let median = f32::midpoint(sorted[31], sorted[32]);
-            bits(low.iter().map(|x| *x > median))
-        }
+        Perceptual::Dhash => dhash(&small(9, 8)),
+        Perceptual::Phash => phash(&small(32, 32)),
     }
+}
+
+/// Of a grey plane of 9×8.
+pub(crate) fn dhash(plane: &[f32]) -> u64 {
+    bits(plane.chunks_exact(9).flat_map(|row| row.windows(2).map(|w| w[1] > w[0])))
+}
+
+/// Of a grey plane of 32×32.
+pub(crate) fn phash(plane: &[f32]) -> u64 {
+    let low = cosine_transform(plane);
+    let mut sorted = low;
+    sorted.sort_by(f32::total_cmp);
+    let median = f32::midpoint(sorted[31], sorted[32]);
+    bits(low.iter().map(|x| *x > median))
 }
 
 fn bits(values: impl Iterator<Item = bool>) -> u64 {
     values.fold(0, |hash, bit| (hash << 1) | u64::from(bit))
 }
 
+const N: usize = 32;
+
+/// By place, then frequency.
+static COSINES: LazyLock<[[f32; 8]; N]> = LazyLock::new(|| {
+    let cosine = |k: usize, x: usize| (std::f32::consts::PI * k as f32 * (2 * x + 1) as f32 / (2 * N) as f32).cos();
+    std::array::from_fn(|x| std::array::from_fn(|k| cosine(k, x)))
+});
+
 /// The 8×8 lowest frequencies of the DCT-II of a 32×32 plane.
 fn cosine_transform(plane: &[f32]) -> [f32; 64] {
-    const N: usize = 32;
-    let cosine = |k: usize, x: usize| (std::f32::consts::PI * k as f32 * (2 * x + 1) as f32 / (2 * N) as f32).cos();
-    let table: [f32; 8 * N] = std::array::from_fn(|i| cosine(i / N, i % N));
-    let basis = |k: usize, x: usize| table[k * N + x];
-    // (32, 8): each row reduced to its low frequencies, then each column.
-    let rows: Vec<f32> = plane
-        .chunks_exact(N)
-        .flat_map(|row| (0..8).map(move |k| row.iter().enumerate().map(|(x, v)| v * basis(k, x)).sum()))
-        .collect();
-    std::array::from_fn(|i| (0..N).map(|y| rows[y * 8 + i % 8] * basis(i / 8, y)).sum())
+    let table = &*COSINES;
+    let mut out = [0.0f32; 64];
+    // Each row reduced to its low frequencies, then each column.
+    for (row, down) in plane.chunks_exact(N).zip(table) {
+        let mut low = [0.0f32; 8];
+        for (v, across) in row.iter().zip(table) {
+            for (sum, cosine) in low.iter_mut().zip(across) {
+                *sum += v * cosine;
+            }
+        }
+        for (sums, cosine) in out.as_chunks_mut::<8>().0.iter_mut().zip(down) {
+            for (sum, v) in sums.iter_mut().zip(low) {
+                *sum += v * cosine;
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]

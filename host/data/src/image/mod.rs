@@ -12,6 +12,7 @@ pub use canny::canny;
 pub use decode::{DecodeLimits, read_size};
 pub use encode::Codec;
 pub use hash::Perceptual;
+pub(crate) use hash::{dhash, phash};
 pub use resize::{Filter, Fit, ResizeSpec};
 pub use tensor::{ChannelOrder, Layout, TensorSpec};
 
