@@ -118,17 +118,29 @@ pub(crate) fn check_wit(wit: &str) -> Result<(), String> {
     let (major, minor, patch) = WIT_VERSION;
     let expected = format!("expected `{WIT_PACKAGE}@{major}.{minor}.0` to `{WIT_PACKAGE}@{major}.{minor}.{patch}`");
     let found = wit.strip_prefix(WIT_PACKAGE).and_then(|v| v.strip_prefix('@')).and_then(triple);
-    match found {
-        Some((a, b, c)) if (a, b) == (major, minor) && c <= patch => Ok(()),
-        Some(v) if v > WIT_VERSION => {
-            Err(format!("`wit`: {expected}, found {wit:?}; the plugin needs a newer Anagama"))
-        }
-        _ => Err(format!("`wit`: {expected}, found {wit:?}")),
+    match found.map(too_old) {
+        Some(None) => Ok(()),
+        Some(Some(side)) => Err(format!("`wit`: {expected}, found {wit:?}; {side}")),
+        None => Err(format!("`wit`: {expected}, found {wit:?}")),
     }
 }
 
+/// Which side is too old, if a plugin was made for this version of the contract; none if they fit.
+pub(crate) fn too_old(version: (u64, u64, u64)) -> Option<String> {
+    let (major, minor, patch) = WIT_VERSION;
+    if (version.0, version.1) == (major, minor) && version.2 <= patch {
+        return None;
+    }
+    Some(match version > WIT_VERSION {
+        true => "this program is too old: the plugin needs a newer Anagama".to_owned(),
+        false => format!(
+            "the plugin is too old: it must be built anew for {WIT_PACKAGE}@{major}.{minor}.{patch}, or be updated"
+        ),
+    })
+}
+
 /// `1.2.3`, with anything after a `-` or `+` left out.
-fn triple(version: &str) -> Option<(u64, u64, u64)> {
+pub(crate) fn triple(version: &str) -> Option<(u64, u64, u64)> {
     let core = version.split(['-', '+']).next()?;
     let mut parts = core.split('.').map(|p| p.parse().ok());
     let found = (parts.next()??, parts.next()??, parts.next()??);
@@ -175,7 +187,9 @@ mod tests {
             ("example.tagger", "tagger", "vendor.name"),
             ("example.tagger", "../up.x", "vendor.name"),
             ("1.2.0", "1.2", "three numbers"),
-            ("@0.1.0", "@0.2.0", "newer Anagama"),
+            ("@0.1.0", "@0.2.0", "needs a newer Anagama"),
+            ("@0.1.0", "@0.1.1", "needs a newer Anagama"),
+            ("@0.1.0", "@0.0.9", "the plugin is too old"),
             ("anagama:plugin@", "other:plugin@", "anagama:plugin@0.1.0"),
             ("tagger.wasm", "../tagger.wasm", "own folder"),
             ("https://booru.example/*.json", "booru.example", "requests.http"),

@@ -118,12 +118,21 @@ fn open(file: &Path) -> Result<Library, String> {
     // SAFETY: the host's table lives as long as the process.
     let pointer = unsafe { entry(host) };
     if pointer.is_null() {
-        return Err(format!("refuses this host, which speaks ABI {ABI_MAJOR}"));
+        return Err(format!(
+            "refuses this host, which speaks ABI {ABI_MAJOR}: one of the two is too old for the other"
+        ));
     }
     // SAFETY: what the entry returns lives as long as the process and begins with four u32.
     let [size, magic, major, _] = unsafe { *pointer.cast::<[u32; 4]>() };
     if magic != ABI_MAGIC || major != ABI_MAJOR || (size as usize) < size_of::<PluginTable>() {
-        return Err(format!("speaks ABI {major} (magic {magic:#x}, {size} bytes), this host speaks ABI {ABI_MAJOR}"));
+        let side = match (magic == ABI_MAGIC, major.cmp(&ABI_MAJOR)) {
+            (false, _) => "it is no plugin of Anagama",
+            (true, std::cmp::Ordering::Greater) => "this program is too old: the plugin needs a newer Anagama",
+            (true, _) => "the plugin is too old: it must be built anew",
+        };
+        return Err(format!(
+            "speaks ABI {major} (magic {magic:#x}, {size} bytes), this host speaks ABI {ABI_MAJOR}; {side}"
+        ));
     }
     // SAFETY: checked above to be such a table, whole.
     let table = unsafe { &*pointer };

@@ -52,7 +52,8 @@ impl Runtime {
         let ty = component.component_type();
         let imports = ty.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
         let pre = self.linker.instantiate_pre(&component).map_err(|e| link_error(&self.engine, &component, &e))?;
-        v0_1::Linked::new(self.engine.clone(), pre, kinds, imports).map_err(|e| format!("does not link: {e:#}"))
+        let linked = v0_1::Linked::new(self.engine.clone(), pre, kinds, imports);
+        linked.map_err(|e| link_error(&self.engine, &component, &e))
     }
 }
 
@@ -79,11 +80,36 @@ fn link_error(engine: &Engine, component: &Component, error: &wasmtime::Error) -
     let foreign: Vec<String> =
         ty.imports(engine).map(|(name, _)| name.to_owned()).filter(|n| !n.starts_with("anagama:plugin/")).collect();
     if foreign.is_empty() {
-        return format!("does not link: {error:#}");
+        let names = ty.imports(engine).map(|(n, _)| n.to_owned()).chain(ty.exports(engine).map(|(n, _)| n.to_owned()));
+        return match names.collect::<Vec<_>>().iter().find_map(|name| other_version(name)) {
+            Some(why) => format!("does not link: {why} ({error:#})"),
+            None => format!("does not link: {error:#}"),
+        };
     }
     format!(
         "imports {}, which this host does not offer; a plugin may import `anagama:plugin` alone, so build it for \
          wasm32-unknown-unknown",
         foreign.join(", ")
     )
+}
+
+/// Which side is too old, if an interface has a version that this host does not offer.
+fn other_version(name: &str) -> Option<String> {
+    let (interface, version) = name.split_once('@').filter(|(i, _)| i.starts_with("anagama:plugin/"))?;
+    let side = crate::manifest::too_old(crate::manifest::triple(version)?)?;
+    let (major, minor, patch) = crate::manifest::WIT_VERSION;
+    Some(format!("it was built with `{interface}` {version}, this host offers {major}.{minor}.{patch}; {side}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_versions_say_which_side_is_too_old() {
+        assert_eq!(other_version("anagama:plugin/types@0.1.0"), None);
+        assert_eq!(other_version("wasi:cli/run@0.2.0"), None);
+        assert!(other_version("anagama:plugin/types@0.2.0").unwrap().contains("this program is too old"));
+        assert!(other_version("anagama:plugin/types@0.0.3").unwrap().contains("the plugin is too old"));
+    }
 }
