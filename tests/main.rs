@@ -11,6 +11,7 @@ mod conformance;
 mod docs;
 mod faults;
 mod fuzz;
+mod kit;
 mod pack;
 mod tidy;
 mod workflows;

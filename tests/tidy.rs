@@ -15,6 +15,9 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("candle-nn", &["models", "train", "tests"]),
     ("clap", &["app"]),
     ("rusqlite", &["server"]),
+    ("wit-component", &["compile"]),
+    ("ring", &["kit"]),
+    ("tar", &["kit"]),
 ];
 
 /// (crate, what it must not reach through normal dependencies, why)
@@ -26,6 +29,8 @@ const ABSENT: &[(&str, &[&str], &str)] = &[
     ("models", &["graph", "engine", "nodes", "train", "sample"], "models knows no graph and no training loop"),
     ("train", &["loader", "wasmtime", "graph", "engine"], "train never sees plugins or graphs"),
     ("loader", &["candle-core", "graph", "engine", "models"], "loader knows no graph and no networks"),
+    ("kit", &["candle-core", "graph", "engine", "models", "nodes"], "kit knows plugins, no graph and no networks"),
+    ("compile", &["loader", "data", "spec", "wasmtime"], "compile knows programs and files only"),
     ("inference", &["candle-core", "wasmtime", "loader", "engine"], "inference only runs model files"),
     ("server", &["candle-core", "wasmtime", "models", "loader", "nodes"], "server knows graphs and the engine only"),
 ];

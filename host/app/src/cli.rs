@@ -41,6 +41,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Plugins,
     },
+    /// Write, build, test, pack and install plugins (docs/plugins.md)
+    Plugin {
+        #[command(subcommand)]
+        command: crate::cli_plugin::Plugin,
+    },
     /// List trainings, or tell a running one to pause, resume, stop or finish, or keep its best
     Train(Train),
     /// Look at model files

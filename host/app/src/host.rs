@@ -40,14 +40,9 @@ impl Host {
         let own = nodes::OwnNetworks::new(shared.memory.clone());
         let inference = inference::Registry::new(config.models.clone()).with_networks(Arc::new(own));
         let loader = loader::Loader::new(loader::LoaderConfig {
-            plugin_dirs: config.plugins.clone(),
-            cache_dir: config.cache.clone(),
-            lock_file: config.lock.clone(),
-            grants: config.grants.clone(),
             prefer_native: prefer_native || config.prefer_native,
-            limits: config.limits,
             inference: Some(Arc::new(inference)),
-            env: Arc::new(|name| std::env::var(name).ok()),
+            ..loader_config(&config)
         })
         .context("plugins could not be looked for")?;
         let loader = Arc::new(loader);
@@ -96,6 +91,20 @@ impl Host {
             engine = engine.with_threads(threads);
         }
         Ok(RunEngine { engine, durations })
+    }
+}
+
+/// Where plugins are and what they may do, without models.
+pub(crate) fn loader_config(config: &Config) -> loader::LoaderConfig {
+    loader::LoaderConfig {
+        plugin_dirs: config.plugins.clone(),
+        cache_dir: config.cache.clone(),
+        lock_file: config.lock.clone(),
+        grants: config.grants.clone(),
+        prefer_native: config.prefer_native,
+        limits: config.limits,
+        inference: None,
+        env: Arc::new(|name| std::env::var(name).ok()),
     }
 }
 

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cli;
+mod cli_plugin;
 mod clock;
 mod commands;
 mod config;
@@ -63,6 +64,7 @@ fn start_logging(cli: &cli::Cli) {
         "sample",
         "train",
         "loader",
+        "kit",
         "inference",
         "nodes",
         "server",

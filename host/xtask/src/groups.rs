@@ -60,11 +60,16 @@ pub(crate) fn run(root: &Path, group: Option<&str>) -> Result<ExitCode> {
             set_up(root)?;
             sum.add(peers(root)?);
         }
+        Some("kit") => {
+            set_up(root)?;
+            sum.add(cargo_test(root, &["--workspace", "--test", "author"], "")?);
+            sum.add(cargo_test(root, &["--workspace", "--test", "all"], "kit::")?);
+        }
         Some(module) if MODULES.contains(&module) => {
             set_up(root)?;
             sum.add(cargo_test(root, &["--workspace", "--test", "all"], &format!("{module}::"))?);
         }
-        Some(other) => bail!("unknown group `{other}`; known are unit, goldens, {}, peers", MODULES.join(", ")),
+        Some(other) => bail!("unknown group `{other}`; known are unit, goldens, {}, kit, peers", MODULES.join(", ")),
     }
     Ok(report(&sum))
 }

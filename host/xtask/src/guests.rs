@@ -2,16 +2,14 @@
 //!
 //! A guest is a folder with `Cargo.toml` and `plugin.toml`; its package has the folder's name.
 
-use crate::install::{copy, prune, write};
-use crate::shell::{cargo, check};
-use crate::toolchain::{TARGET, Toolchain};
+use crate::shell::{cargo, check, programs};
 use anyhow::{Context, Result, bail};
+use compile::{TARGET, Toolchain, copy, library, prune, wrap, write};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
-use wit_component::ComponentEncoder;
 
 /// Where guests are, and where they go.
 const PLACES: [(&str, &str); 3] =
@@ -65,11 +63,6 @@ impl Guest {
     fn library(&self) -> PathBuf {
         self.installed.join(library(&self.stem()))
     }
-}
-
-/// The name of a shared library on this system.
-fn library(stem: &str) -> String {
-    format!("{}{stem}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
 }
 
 pub(crate) fn run(root: &Path, request: &Request) -> Result<ExitCode> {
@@ -131,7 +124,8 @@ fn find(root: &Path) -> Result<Vec<Guest>> {
 
 /// Compiles and wraps; how many files changed.
 fn components(root: &Path, guests: &[&Guest]) -> Result<usize> {
-    let mut build = Toolchain::find()?.build(root);
+    let mut build = Toolchain::find(true)?.build(&programs(), root, &root.join("target/guests"));
+    build.args(["--profile", "guest"]);
     for guest in guests {
         build.args(["-p", &guest.name]);
     }
@@ -150,14 +144,6 @@ fn components(root: &Path, guests: &[&Guest]) -> Result<usize> {
         changed += usize::from(write(&guest.component(), &component)?);
     }
     Ok(changed)
-}
-
-/// A core module with its WIT in custom sections becomes a component.
-fn wrap(module: &[u8]) -> Result<Vec<u8>> {
-    ComponentEncoder::default()
-        .module(module)
-        .and_then(|encoder| encoder.validate(true).encode())
-        .context("cannot make a component")
 }
 
 /// Compiles with the host's own profile, whose dependencies are built anyway; how many files changed.
@@ -242,13 +228,5 @@ mod tests {
             let package = fs::read_to_string(guest.source.join("Cargo.toml")).unwrap();
             assert!(package.contains(&format!("name = \"{}\"", guest.name)), "{}", guest.name);
         }
-    }
-
-    #[test]
-    fn only_modules_with_a_world_become_components() {
-        let empty = b"\0asm\x01\0\0\0";
-        // A module without exports and WIT is a component without them; bytes that are no module are an error.
-        assert!(wrap(empty).is_ok());
-        assert!(wrap(b"not wasm").is_err());
     }
 }

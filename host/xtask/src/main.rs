@@ -1,6 +1,6 @@
 //! `cargo xtask`: builds the guests, runs the demo and the tests, sets up a fresh machine.
 //!
-//! It knows files and commands only, no crate of the host, so that it builds in seconds. What it installs it announces
+//! It knows files and commands only, of the host just `compile`, so that it builds in seconds. What it installs it announces
 //! first. Start at [`USAGE`]; each command has a file.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -8,9 +8,7 @@ mod demo;
 mod gpu;
 mod groups;
 mod guests;
-mod install;
 mod shell;
-mod toolchain;
 
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -24,7 +22,7 @@ cargo xtask gpu [--release]             build anagama-gpu, which computes on NVI
                                         CUDA where it is missing (docs/gpu.md)
 cargo xtask demo                        build everything, run examples/train-lora into out/demo
 cargo xtask test [GROUP]                run tests; groups: unit, goldens, conformance, workflows,
-                                        pack, faults, tidy, peers; no group: all of them, formatting and lints";
+                                        pack, faults, kit, tidy, peers; no group: all of them, formatting and lints";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

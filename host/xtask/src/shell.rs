@@ -1,41 +1,18 @@
 //! Running other programs.
 
-use anyhow::{Context, Result, bail};
+pub(crate) use compile::{check, output, show};
 use std::path::Path;
 use std::process::Command;
 
 /// This workspace's cargo.
 pub(crate) fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(programs().cargo);
     command.current_dir(root);
     command
 }
 
-/// Runs to the end with our own output; an exit status other than 0 is an error.
-pub(crate) fn check(command: &mut Command) -> Result<()> {
-    let shown = show(command);
-    let status = command.status().with_context(|| format!("cannot start `{shown}`"))?;
-    if !status.success() {
-        bail!("`{shown}` failed ({status})");
-    }
-    Ok(())
-}
-
-/// What a program prints, if it is there and succeeds.
-pub(crate) fn output(command: &mut Command) -> Option<String> {
-    let output = command.output().ok().filter(|o| o.status.success())?;
-    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// The command as one would type it, shortened.
-pub(crate) fn show(command: &Command) -> String {
-    let mut text = command.get_program().to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned();
-    for argument in command.get_args().take(8) {
-        text.push(' ');
-        text.push_str(&argument.to_string_lossy());
-    }
-    if command.get_args().len() > 8 {
-        text.push_str(" …");
-    }
-    text
+/// What the environment says of programs.
+pub(crate) fn programs() -> compile::Programs {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    compile::Programs { cargo, path: std::env::var_os("PATH").unwrap_or_default() }
 }

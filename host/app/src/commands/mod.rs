@@ -4,6 +4,7 @@ mod check;
 mod convert;
 mod models;
 mod nodes;
+mod plugin;
 mod plugins;
 mod run;
 mod serve;
@@ -27,6 +28,7 @@ pub(crate) fn dispatch(cli: &Cli, device: Device) -> Result<Exit, Fail> {
         Command::Convert(args) => convert::convert(args, config),
         Command::Nodes(args) => nodes::nodes(args, config),
         Command::Plugins { command } => plugins::plugins(command, config),
+        Command::Plugin { command } => plugin::plugin(command, config),
         Command::Models { command: Models::List { json } } => models::list(*json, config),
         Command::Models { command: Models::Formats } => models::formats(),
         Command::Train(args) => train::train(args, config),

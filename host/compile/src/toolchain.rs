@@ -1,20 +1,33 @@
 //! Finds a way to compile for `wasm32-unknown-unknown`.
 //!
 //! In this order: a toolchain that has the target; Debian's `rustc-web`, `cargo-web` and `rust-web-src`, with which cargo
-//! builds the standard library itself; `rustup target add`; installing the Debian packages.
+//! builds the standard library itself; and, where setting up is allowed, `rustup target add` and installing the Debian
+//! packages.
 
 use crate::shell::{check, output};
 use anyhow::{Result, bail};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+/// What components are compiled for.
+pub const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// The workspace's `rust-version`: 1.95.
 const MINIMUM: u32 = 95;
 
+/// What the environment says of programs.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The cargo to start.
+    pub cargo: OsString,
+    /// Where programs are looked for.
+    pub path: OsString,
+}
+
 /// How to compile components.
-pub(crate) enum Toolchain {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Toolchain {
     /// The workspace's own toolchain has the target.
     Own,
     /// Debian's compiler builds the standard library; the workspace's linker links.
@@ -22,12 +35,19 @@ pub(crate) enum Toolchain {
 }
 
 impl Toolchain {
-    pub(crate) fn find() -> Result<Self> {
+    /// A way that is there already; with `set_up` one that can be made, which is announced first.
+    ///
+    /// # Errors
+    /// There is none, with what to do by hand.
+    pub fn find(set_up: bool) -> Result<Self> {
         if own_has_target() {
             return Ok(Self::Own);
         }
         if debian_is_usable() {
             return Self::debian();
+        }
+        if !set_up {
+            bail!("no way to compile for {TARGET}; do one of these, or let --set-up do it:\n{}", by_hand());
         }
         eprintln!("setting up: `rustup target add {TARGET}`, because the toolchain lacks it");
         let added = Command::new("rustup").args(["target", "add", TARGET]).status();
@@ -57,20 +77,20 @@ impl Toolchain {
         }
     }
 
-    /// A `cargo build` for the target, without packages.
-    pub(crate) fn build(&self, root: &Path) -> Command {
+    /// A `cargo build` in `folder` for the target, without packages and profile. `target` is for this compiler alone:
+    /// two would spoil each other's cache.
+    pub fn build(&self, programs: &Programs, folder: &Path, target: &Path) -> Command {
         let mut command = match self {
-            Self::Own => crate::shell::cargo(root),
+            Self::Own => Command::new(&programs.cargo),
             Self::Debian { .. } => Command::new("/usr/bin/cargo"),
         };
-        command.current_dir(root).args(["build", "--profile", "guest", "--target", TARGET, "--target-dir"]);
-        // Another compiler than the host's: its own folder, or each would spoil the other's cache.
-        command.arg(root.join("target/guests"));
+        command.current_dir(folder).args(["build", "--target", TARGET, "--target-dir"]).arg(target);
         if let Self::Debian { linker } = self {
-            let path = std::env::var("PATH").unwrap_or_default();
+            let mut path = OsString::from("/usr/bin:");
+            path.push(&programs.path);
             command
                 .args(["-Zbuild-std=std,panic_abort"])
-                .env("PATH", format!("/usr/bin:{path}"))
+                .env("PATH", path)
                 .env("RUSTC", "/usr/bin/rustc")
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
@@ -118,13 +138,13 @@ fn install_packages() -> Result<()> {
     // A fresh machine knows no packages before this.
     let updated = check(Command::new("apt-get").arg("update"));
     if let Err(e) = updated.and_then(|()| install()) {
-        bail!(
-            "{e:#}\nno way to compile for {TARGET}; do one of these by hand:\n  rustup target add {TARGET}\n  \
-             apt-get install {} (as root)",
-            PACKAGES.join(" ")
-        );
+        bail!("{e:#}\nno way to compile for {TARGET}; do one of these by hand:\n{}", by_hand());
     }
     Ok(())
+}
+
+fn by_hand() -> String {
+    format!("  rustup target add {TARGET}\n  apt-get install {} (as root)", PACKAGES.join(" "))
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::Path;
 
 /// Writes a file unless it has these bytes already. Did it?
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<bool> {
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<bool> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(false);
     }
@@ -23,13 +26,19 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<bool> {
 }
 
 /// Copies a file unless it is there already.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<bool> {
+///
+/// # Errors
+/// One cannot be read, or the other not written.
+pub fn copy(from: &Path, to: &Path) -> Result<bool> {
     let bytes = fs::read(from).with_context(|| format!("cannot read `{}`", from.display()))?;
     write(to, &bytes)
 }
 
 /// Removes the folders in `installed` whose names are not in `wanted`.
-pub(crate) fn prune(installed: &Path, wanted: &[&str]) -> Result<()> {
+///
+/// # Errors
+/// One cannot be removed.
+pub fn prune(installed: &Path, wanted: &[&str]) -> Result<()> {
     let Ok(entries) = fs::read_dir(installed) else { return Ok(()) };
     for entry in entries {
         let path = entry?.path();
@@ -47,7 +56,7 @@ mod tests {
 
     #[test]
     fn writes_only_changes_and_prunes() {
-        let folder = std::env::temp_dir().join(format!("xtask-install-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("anagama-files-{}", std::process::id()));
         let file = folder.join("a/plugin.toml");
         assert!(write(&file, b"one").unwrap());
         assert!(!write(&file, b"one").unwrap());
