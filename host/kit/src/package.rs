@@ -277,10 +277,11 @@ pub(crate) mod tests {
     fn every_damage_is_named() {
         let good = unpack(&sample("1.0.0", "", None)).unwrap();
         let (list, manifest) = (good[LIST].as_slice(), good[MANIFEST].as_slice());
-        let whole: [(&str, &[u8]); 3] = [(LIST, list), (MANIFEST, manifest), ("b.wasm", b"\0asm")];
+        type Part<'a> = (&'a str, &'a [u8]);
+        let whole: [Part<'_>; 3] = [(LIST, list), (MANIFEST, manifest), ("b.wasm", b"\0asm")];
         assert!(Package::parse(&archive(&whole)).is_ok());
         let newer = String::from_utf8(list.to_vec()).unwrap().replace("\"format\": 1", "\"format\": 2");
-        let cases: [(&[(&str, &[u8])], &str); 8] = [
+        let cases: [(&[Part<'_>], &str); 8] = [
             (&[(LIST, list), (MANIFEST, manifest), ("b.wasm", b"\0as?")], "`b.wasm` is damaged"),
             (&[(LIST, list), (MANIFEST, manifest)], "not there"),
             (&[(LIST, list), (MANIFEST, manifest), ("b.wasm", b"\0asm"), ("more.so", b"")], "not listed"),

@@ -1,7 +1,8 @@
 //! Tag names, patterns and label lists that nobody would write. See `plugin_test::fuzz`.
 
-use crate::labels::{Thresholds, mcut, parse, rating, select};
+use crate::labels::{Category, parse};
 use crate::names::{key, list, matches};
+use crate::scores::{LEAST, Scores, Thresholds, mcut};
 use plugin_test::fuzz;
 
 /// What `*` means, said as plainly as possible.
@@ -65,13 +66,28 @@ fn odd_label_lists_are_read_or_refused_by_line() {
                 if let Some(first) = scores.first_mut() {
                     *first = 0.75;
                 }
+                let kept = Scores::new(&labels, &scores, LEAST);
                 for mcut in [false, true] {
-                    let chosen = select(&labels, &scores, Thresholds { general: 0.35, character: 0.85, mcut });
+                    let chosen = kept.choose(&Thresholds { general: 0.35, character: 0.85, others: [].into(), mcut });
                     assert!(chosen.len() <= labels.len());
                 }
-                let _ = (rating(&labels, &scores), mcut(&scores));
+                let rated = labels.iter().any(|label| label.category == Category::Rating);
+                assert_eq!(kept.best(Category::Rating).is_some(), rated);
+                let _ = mcut(&scores);
             }
             Err(message) => assert!(message.contains("label list"), "{message}"),
+        },
+    );
+}
+
+#[test]
+fn odd_lists_of_thresholds_are_read_or_refused() {
+    fuzz::cases(
+        5000,
+        |random| fuzz::text(random, &["copyright = 0.5, meta = off", "general=0.1", "artist = NaN"]),
+        |text| match Thresholds::others(text) {
+            Ok(read) => assert!(read.values().all(|s| (0.0..=1.0).contains(s) || *s == f32::INFINITY)),
+            Err(message) => assert!(message.contains('`'), "{message}"),
         },
     );
 }

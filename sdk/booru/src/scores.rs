@@ -262,7 +262,7 @@ mod tests {
         let both = [a.clone(), b];
         assert_eq!(all(&both, Combine::Union), [row("smile", 0.95), row("long_hair", 0.9), row("hat", 0.7)]);
         assert_eq!(all(&both, Combine::Intersection), [row("long_hair", 0.6), row("hat", 0.5)]);
-        assert_eq!(combine(&[a.clone()], Combine::Intersection), a);
+        assert_eq!(combine(std::slice::from_ref(&a), Combine::Intersection), a);
         assert!(combine(&[a, Vec::new()], Combine::Intersection).is_empty());
     }
 

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// (name, check)
-pub(crate) const CHECKS: [(&str, fn(&Subject<'_>) -> Outcome); 9] = [
+/// What it is called, and what runs it.
+type Check = (&'static str, fn(&Subject<'_>) -> Outcome);
+
+pub(crate) const CHECKS: [Check; 9] = [
     ("schema", schema),
     ("settings", wrong_settings),
     ("answers", answers),

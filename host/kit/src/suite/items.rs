@@ -92,7 +92,7 @@ fn picture(width: u32, height: u32, format: PixelFormat, seed: u32) -> Option<Im
         let (x, y, c) = (i / channels % width, i / channels / width, i % channels);
         let wave = x * (3 + seed % 5) + y * (2 + seed % 7) + c * 40 + seed * 23;
         // Every second picture is dark, so that what tells light from dark has something to tell.
-        (wave % if seed % 2 == 0 { 256 } else { 90 }) as u8
+        (wave % if seed.is_multiple_of(2) { 256 } else { 90 }) as u8
     };
     let pixels: Vec<u8> = (0..width * height * channels).map(value).collect();
     Image::new(width, height, format, pixels).ok()
