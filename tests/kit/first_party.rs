@@ -3,20 +3,29 @@
 use kit::suite::{Bench, Setup, run};
 use loader::Form;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tests::root;
 
-/// (plugin, settings; null: the defaults). The others need a server or a board, and have suites with these.
-fn rows() -> Vec<(&'static str, Value)> {
+/// A node, and what to set there; null: the defaults.
+type Row = (&'static str, &'static str, Value);
+
+/// (plugin, node, settings). The other plugins need a server or a board, and have suites with these.
+fn rows() -> Vec<Row> {
     vec![
-        ("folder-source", Value::Null),
-        ("palette-tagger", json!([{}, {"colors": 5, "min_share": 0.05}])),
-        ("tag-edit", json!([{"activation": "ohwx", "blacklist": "red *"}, {"min_images": 2, "empty": "keep"}])),
-        ("caption-clean", json!({})),
-        ("tag-implications", json!({"implications": "1girl -> human", "mode": "expand"})),
-        ("image-stats", json!({})),
-        ("wd-tagger", json!({"model": "taggers/embedded-tagger"})),
-        ("tag-recall", json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})),
+        ("folder-source", "folder-source", Value::Null),
+        ("palette-tagger", "palette-tagger", json!([{}, {"colors": 5, "min_share": 0.05}])),
+        (
+            "tag-edit",
+            "tag-edit",
+            json!([{"activation": "ohwx", "blacklist": "red *"}, {"min_images": 2, "empty": "keep"}]),
+        ),
+        ("caption-clean", "caption-clean", json!({})),
+        ("tag-implications", "tag-implications", json!({"implications": "1girl -> human", "mode": "expand"})),
+        ("image-stats", "image-stats", json!({})),
+        ("wd-tagger", "wd-tagger", json!({"model": "taggers/embedded-tagger"})),
+        ("wd-tagger", "tag-choice", json!({"missing": "keep"})),
+        ("tag-recall", "tag-recall", json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})),
     ]
 }
 
@@ -27,12 +36,13 @@ fn first_party_plugins_pass_the_suite() {
     let cache = dir.path().join("cache");
     let bench = Bench { form: Form::Wasm, cache: &cache, inference: Some(Arc::new(registry)) };
     let mut failures = Vec::new();
-    for (name, settings) in rows() {
+    let all = rows();
+    for name in all.iter().map(|row| row.0).collect::<BTreeSet<_>>() {
         let built = root().join("target/plugins").join(name);
         assert!(built.is_dir(), "{} is not built; run `cargo xtask guests`", built.display());
         let mut setup = Setup::default();
-        if !settings.is_null() {
-            setup.settings.insert(format!("anagama.{name}"), settings);
+        for (_, node, settings) in all.iter().filter(|row| row.0 == name && !row.2.is_null()) {
+            setup.settings.insert(format!("anagama.{node}"), settings.clone());
         }
         let report = run(&built, &setup, &bench).unwrap();
         failures.extend(report.failures().map(|f| format!("{name}: {}: {:?}", f.check, f.outcome)));
