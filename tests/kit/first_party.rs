@@ -18,7 +18,7 @@ fn rows() -> Vec<Row> {
         (
             "tag-edit",
             "tag-edit",
-            json!([{"activation": "ohwx", "blacklist": "red *"}, {"min_images": 2, "empty": "keep"}]),
+            json!([{"activation": "ohwx", "blacklist": "red *"}, {"min_images": 2, "empty": "keep", "sort": "shuffle", "rating": "last"}]),
         ),
         ("caption-clean", "caption-clean", json!({})),
         ("tag-implications", "tag-implications", json!({"implications": "1girl -> human", "mode": "expand"})),

@@ -3,8 +3,10 @@
 use crate::Settings;
 use crate::frame::Frame;
 use crate::frequency::{Counts, Limits};
+use crate::order::Order;
 use crate::rules::{Rules, Texts};
-use booru::names::{key, list, matches, spaced, underscored};
+use crate::weights::{Weights, unescaped};
+use booru::names::{key, list, spaced, underscored};
 use plugin_sdk::{Annotation, Tag};
 use std::collections::BTreeSet;
 
@@ -15,8 +17,7 @@ pub(crate) struct Edit {
     frame: Frame,
     limits: Limits,
     drop_categories: BTreeSet<String>,
-    category_order: Vec<String>,
-    first: Vec<String>,
+    order: Order,
     counts: Counts,
 }
 
@@ -35,9 +36,8 @@ impl Edit {
         };
         let limits = Limits { min_images: s.min_images.into(), max_share: s.max_share };
         let drop_categories = list(&s.drop_categories).map(str::to_lowercase).collect();
-        let category_order = list(&s.category_order).map(str::to_lowercase).collect();
-        let first = list(&s.first).map(key).collect();
-        Ok(Self { rules, frame, limits, drop_categories, category_order, first, counts: Counts::default(), settings })
+        let order = Order::new(s);
+        Ok(Self { rules, frame, limits, drop_categories, order, counts: Counts::default(), settings })
     }
 
     /// Does the edit need to see the whole data set before it decides?
@@ -48,7 +48,7 @@ impl Edit {
 
     /// Takes note of one image.
     pub(crate) fn observe(&mut self, subset: &str, annotation: &Annotation) {
-        let tags = self.clean(annotation.tags.clone());
+        let (tags, _) = self.clean(annotation.tags.clone());
         self.counts.add(&tags);
         self.frame.saw(subset);
     }
@@ -77,30 +77,34 @@ impl Edit {
     }
 
     /// The edited annotation; none if no tag and no text is left.
-    pub(crate) fn apply(&mut self, subset: &str, annotation: &Annotation) -> Option<Annotation> {
-        let mut tags = self.clean(annotation.tags.clone());
+    pub(crate) fn apply(&mut self, id: &str, subset: &str, annotation: &Annotation) -> Option<Annotation> {
+        let (mut tags, weights) = self.clean(annotation.tags.clone());
         if self.limits.active() {
             tags.retain(|t| self.limits.keeps(&self.counts, &t.name));
         }
-        self.sort(&mut tags);
-        if self.settings.max_tags > 0 {
-            tags.truncate(self.settings.max_tags as usize);
-        }
-        let text = annotation.text.as_deref().map(str::trim).filter(|t| !t.is_empty());
+        self.order.apply(id, &mut tags, &self.counts);
+        let text = annotation.text.as_deref().map(|t| self.signs(t.trim())).filter(|t| !t.is_empty());
         // A caption in sentences gets the frame as sentences; its tags, if any, stay a plain list behind it.
-        let (tags, text) = match text {
-            Some(text) => (tags, Some(self.frame.text(subset, text))),
+        let (mut tags, text) = match text {
+            Some(text) => (tags, Some(self.frame.text(subset, &text))),
             None => (self.frame.tags(subset, tags, |name| self.spell(name)), None),
         };
+        if self.settings.weights == "keep" {
+            weights.give(&mut tags);
+        }
         let empty = tags.is_empty() && text.is_none();
         (!empty).then(|| Annotation { text, tags, extra: annotation.extra.clone() })
     }
 
     /// Everything that does not need to know the other images.
-    fn clean(&mut self, mut tags: Vec<Tag>) -> Vec<Tag> {
+    fn clean(&mut self, mut tags: Vec<Tag>) -> (Vec<Tag>, Weights) {
         if !self.drop_categories.is_empty() {
             tags.retain(|t| t.category.as_ref().is_none_or(|c| !self.drop_categories.contains(&c.to_lowercase())));
         }
+        for tag in &mut tags {
+            tag.name = self.signs(&tag.name);
+        }
+        let weights = if self.settings.weights == "ignore" { Weights::default() } else { Weights::take(&mut tags) };
         for tag in &mut tags {
             tag.name = self.spell(&tag.name);
         }
@@ -116,7 +120,11 @@ impl Edit {
             tags.retain(|t| seen.insert(key(&t.name)));
         }
         tags.retain(|t| !t.name.is_empty());
-        tags
+        (tags, weights)
+    }
+
+    fn signs(&self, text: &str) -> String {
+        if self.settings.entities { unescaped(text) } else { text.to_owned() }
     }
 
     fn spell(&self, name: &str) -> String {
@@ -137,27 +145,6 @@ impl Edit {
             return plain.replace('(', "\\(").replace(')', "\\)");
         }
         plain
-    }
-
-    /// Stable sorts: what is equal keeps its order.
-    fn sort(&self, tags: &mut [Tag]) {
-        match self.settings.sort.as_str() {
-            "score" => tags.sort_by(|a, b| b.score.unwrap_or(0.0).total_cmp(&a.score.unwrap_or(0.0))),
-            "alphabet" => tags.sort_by_key(|t| key(&t.name)),
-            "frequency" => tags.sort_by_key(|t| std::cmp::Reverse(self.counts.of(&t.name))),
-            _ => {}
-        }
-        if !self.category_order.is_empty() {
-            let place = |tag: &Tag| {
-                let category = tag.category.as_deref().unwrap_or("general").to_lowercase();
-                self.category_order.iter().position(|c| *c == category).unwrap_or(usize::MAX)
-            };
-            tags.sort_by_key(place);
-        }
-        if !self.first.is_empty() {
-            let place = |tag: &Tag| self.first.iter().position(|p| matches(p, &key(&tag.name))).unwrap_or(usize::MAX);
-            tags.sort_by_key(place);
-        }
     }
 }
 

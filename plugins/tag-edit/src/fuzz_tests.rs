@@ -43,6 +43,8 @@ fn odd_rules_and_tags_are_refused_or_applied_the_same_way_each_time() {
         "saber (fate)",
         "general, character",
         "hat",
+        "(hat, coat:1.2)",
+        "d&#039;arc &amp;",
     ];
     let _host = FakeHost::new().install();
     let (mut done, mut refused) = (0, 0);
@@ -56,9 +58,12 @@ fn odd_rules_and_tags_are_refused_or_applied_the_same_way_each_time() {
             for name in ["split_characters", "dedupe"] {
                 settings.insert(name.to_owned(), json!(random.next(2) == 0));
             }
-            settings.insert("sort".into(), json!(random.one(&["keep", "score", "alphabet", "frequency"])));
+            settings.insert("sort".into(), json!(random.one(&["keep", "score", "alphabet", "frequency", "shuffle"])));
             settings.insert("brackets".into(), json!(random.one(&["keep", "escape", "unescape"])));
             settings.insert("underscores".into(), json!(random.one(&["spaces", "underscores", "keep"])));
+            settings.insert("rating".into(), json!(random.one(&["keep", "first", "last", "drop"])));
+            settings.insert("weights".into(), json!(random.one(&["keep", "remove", "ignore"])));
+            settings.insert("keep_first".into(), json!(random.next(3)));
             settings.insert("empty".into(), json!("keep"));
             let tags: Vec<String> = (0..random.next(6)).map(|_| fuzz::text(random, &real)).collect();
             (Value::Object(settings), tags)

@@ -1,15 +1,17 @@
 //! Edits tags: activation tags, prefixes and suffixes, prune, merge, replace, regex, blacklist, rare and frequent tags.
 //!
-//! The order is fixed: categories, spelling, regex, merge, prune, blacklist, names of characters, brackets, duplicates,
-//! frequency, sort, categories' order, first tags, limit, then
-//! prefixes and suffixes, and the activation tags in front of everything. It never looks at the picture.
+//! The order is fixed: categories, HTML's signs, weights off, spelling, regex, merge, prune, blacklist, names of characters,
+//! brackets, duplicates, frequency, sort or shuffle, categories' order, first tags, ratings, limit, then prefixes and suffixes,
+//! the activation tags in front of everything, and weights on again. It never looks at the picture.
 //! Start at [`Settings`]; the order is spelled out in `edit.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod edit;
 mod frame;
 mod frequency;
+mod order;
 mod rules;
+mod weights;
 
 use edit::Edit;
 use plugin_sdk::control::{self, Level};
@@ -58,6 +60,13 @@ pub struct Settings {
     /// Make two tags of a character's name with its series: `saber (fate)` becomes `saber, fate`.
     #[input(default = false)]
     split_characters: bool,
+    /// Write the signs that HTML spells out: `&#039;` becomes `'`.
+    #[input(default = true)]
+    entities: bool,
+    /// Weights as prompts have them, `(hat:1.2)`: `keep` them apart from the name, so that rules find the tag, `remove` them, or
+    /// `ignore` what they mean. A tag that a rule renames loses its weight.
+    #[input(default = "keep", options = ["keep", "remove", "ignore"])]
+    weights: String,
     /// Keep only the first of equal tags.
     #[input(default = true)]
     dedupe: bool,
@@ -67,9 +76,18 @@ pub struct Settings {
     /// Drop tags that a larger share of the images has. 1: keep all.
     #[input(default = 1.0, range = 0.0..=1.0, step = 0.01)]
     max_share: f64,
-    /// Order of the tags between prefix and suffix.
-    #[input(default = "keep", options = ["keep", "score", "alphabet", "frequency"])]
+    /// Order of the tags between prefix and suffix. `shuffle` is another one for each picture, the same for each `seed`.
+    #[input(default = "keep", options = ["keep", "score", "alphabet", "frequency", "shuffle"])]
     sort: String,
+    /// Seed of `shuffle`.
+    #[input(default = 0, range = 0..=4_294_967_295)]
+    seed: u32,
+    /// So many tags at the beginning keep their place, whatever the order of the others.
+    #[input(default = 0, range = 0..=1000)]
+    keep_first: u32,
+    /// Where ratings stand, of the category `rating` or as `rating:safe`: where they are, first, last, or nowhere.
+    #[input(default = "keep", options = ["keep", "first", "last", "drop"])]
+    rating: String,
     /// Order of the categories, such as `character, copyright, general`, before `sort` within each. Tags without one count
     /// as general; others come last.
     #[input(default = "")]
@@ -126,7 +144,7 @@ impl TagFilter for TagEdit {
 
 impl TagEdit {
     fn verdict(&mut self, request: FilterRequest) -> Result<Verdict> {
-        if let Some(annotation) = self.edit.apply(&request.subset, &request.annotation) {
+        if let Some(annotation) = self.edit.apply(&request.id, &request.subset, &request.annotation) {
             return Ok(Verdict::Keep(annotation));
         }
         let names: Vec<&str> = request.annotation.tags.iter().map(|t| t.name.as_str()).collect();

@@ -127,3 +127,50 @@ fn categories_and_first_tags_are_put_in_order() {
     let settings = json!({"category_order": "Character, general", "sort": "alphabet", "first": "*girls, 1boy"});
     assert_eq!(run(settings, &[r]).unwrap(), ["2girls, 1boy, x, a, b, s"]);
 }
+
+#[test]
+fn ratings_stand_first_last_or_nowhere() {
+    let mut r = request("1", "", "b, general, a, rating:safe");
+    r.annotation.tags[1].category = Some("rating".into());
+    let one = |settings: Value| run(settings, &[r.clone()]).unwrap().remove(0);
+    assert_eq!(one(json!({"rating": "first"})), "general, rating:safe, b, a");
+    assert_eq!(one(json!({"rating": "last", "sort": "alphabet"})), "a, b, general, rating:safe");
+    assert_eq!(one(json!({"rating": "last", "sort": "alphabet", "max_tags": 2})), "a, rating:safe");
+    assert_eq!(one(json!({"rating": "drop"})), "b, a");
+}
+
+#[test]
+fn a_shuffle_is_the_same_each_time_and_another_for_each_picture_and_seed() {
+    let tags = "head, two, a, b, c, d, e, f, g, h";
+    let shuffled = |id: &str, seed: u32| {
+        let settings = json!({"sort": "shuffle", "seed": seed, "keep_first": 2, "activation": "ohwx"});
+        run(settings, &[request(id, "", tags)]).unwrap().remove(0)
+    };
+    let first = shuffled("1.png", 7);
+    assert_eq!(first, shuffled("1.png", 7));
+    assert!(first.starts_with("ohwx, head, two, ") && first != format!("ohwx, {tags}"), "{first}");
+    assert_ne!(first, shuffled("2.png", 7));
+    assert_ne!(first, shuffled("1.png", 8));
+    let sorted = |text: &str| {
+        let mut names: Vec<String> = booru::names::list(text).map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(sorted(&first), sorted(&format!("ohwx, {tags}")), "nothing is lost");
+}
+
+#[test]
+fn rules_see_tags_without_their_weights_and_signs_are_written() {
+    let batch = [request("1", "", "(long_hair:1.2), d&#039;arc, (hat:0.9), (coat:1.1)")];
+    let one = |settings: Value| run(settings, &batch).unwrap().remove(0);
+    assert_eq!(one(json!({})), "(long hair:1.2), d'arc, (hat:0.9), (coat:1.1)");
+    assert_eq!(
+        one(json!({"prune": "hat", "merge": "coat -> jacket", "brackets": "escape"})),
+        "(long hair:1.2), d'arc, jacket"
+    );
+    assert_eq!(one(json!({"weights": "remove", "entities": false})), "long hair, d&#039;arc, hat, coat");
+    assert_eq!(one(json!({"weights": "ignore"})), "(long hair:1.2), d'arc, (hat:0.9), (coat:1.1)");
+    let mut sentence = request("1", "", "");
+    sentence.annotation.text = Some("She says &quot;no&quot;.".into());
+    assert_eq!(run(json!({}), &[sentence]).unwrap(), ["She says \"no\"."]);
+}
