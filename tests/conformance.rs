@@ -18,6 +18,14 @@ fn suite() -> Vec<(&'static str, Kind, Vec<Value>)> {
             vec![json!({"folder": "folder"}), json!({"folder": "folder", "captions": "ignore", "repeats": 3})],
         ),
         (
+            "archive-source",
+            Kind::DatasetSource,
+            vec![
+                json!({"folder": "archives"}),
+                json!({"folder": "archives", "names": "second.tar.gz, addresses.txt", "captions": "ignore"}),
+            ],
+        ),
+        (
             "wd-tagger",
             Kind::Captioner,
             vec![
@@ -81,7 +89,8 @@ fn pictures() -> Vec<(PathBuf, Image)> {
 }
 
 fn call() -> CallContext {
-    let folders = [("folder".to_owned(), root().join("examples/datasets"))].into();
+    let folders = [("folder", "examples/datasets"), ("archives", "plugins/archive-source/samples")];
+    let folders = folders.map(|(name, path)| (name.to_owned(), root().join(path))).into();
     CallContext { folders, seed: 7, ..CallContext::default() }
 }
 

@@ -14,6 +14,7 @@ type Row = (&'static str, &'static str, Value);
 fn rows() -> Vec<Row> {
     vec![
         ("folder-source", "folder-source", Value::Null),
+        ("archive-source", "archive-source", Value::Null),
         ("palette-tagger", "palette-tagger", json!([{}, {"colors": 5, "min_share": 0.05}])),
         (
             "tag-edit",
@@ -40,7 +41,7 @@ fn first_party_plugins_pass_the_suite() {
     for name in all.iter().map(|row| row.0).collect::<BTreeSet<_>>() {
         let built = root().join("target/plugins").join(name);
         assert!(built.is_dir(), "{} is not built; run `cargo xtask guests`", built.display());
-        let mut setup = Setup::default();
+        let mut setup = Setup::read(&root().join("plugins").join(name)).unwrap();
         for (_, node, settings) in all.iter().filter(|row| row.0 == name && !row.2.is_null()) {
             setup.settings.insert(format!("anagama.{node}"), settings.clone());
         }

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 # needs: PIL
-"""Finding duplicates: precision, recall and pictures a second on a painted set, beside imagehash if it is installed.
+"""Finding duplicates on a painted set: precision, recall and pictures a second, beside imagehash and imagededup.
 
-    bench_duplicates.py [--scenes 200] [--side 1100] [--keep FOLDER] [--program target/debug/anagama]
+    bench_duplicates.py [--scenes 200] [--side 1100] [--keep FOLDER] [--program target/debug/examples/duplicates]
 
 Each scene is there six times: as PNG, resized to 70 %, as JPEG of quality 35, brighter and paler, cropped by 6 % at two
-sides, and with another face. Time is the process's own (user + system) on one core, reading and decoding of files included;
-the import, which decodes each picture too, is measured by a run without looking for duplicates.
+sides, and with another face. Pairs of the first four are copies. Time is the processor's (user + system) on one core, with
+reading, decoding and comparing, without the start of Python. The program is built by `cargo build -p data --example duplicates`.
+Both peers are asked as their own pages do it: hashes of 64 bits, pairs up to 10 bits apart; imagehash, which finds no pairs
+itself, by comparing all with all.
 """
 import argparse
 import json
+import os
 import pathlib
 import random
-import resource
 import subprocess
 import tempfile
 import time
@@ -68,38 +70,65 @@ def paint(folder, scenes, side):
             image.save(folder / f"{n:04}_{kind}.{ending}", **options)
 
 
-def ours(program, folder, out):
-    """The clusters, and CPU seconds of the import and of what finds duplicates."""
-    nodes = {"1": {"class_type": "anagama.folder-source", "inputs": {"folder": str(folder), "captions": "ignore"}}}
-    report = {"2": {"class_type": "DatasetReport", "inputs": {"dataset": ["1", 0]}}}
-    duplicates = {"2": {"class_type": "MarkDuplicates", "inputs": {"dataset": ["1", 0], "filename": "duplicates.json"}}}
-    (out / "a.toml").write_text(f"plugins = [{json.dumps(str(ROOT / 'target/plugins'))}]\n")
-    imported = run(program, {**nodes, **report}, out, "first")
-    both = run(program, {**nodes, **duplicates}, out, "second")
-    return json.loads((out / "out/duplicates.json").read_text()), imported, both - imported
-
-
-def run(program, workflow, out, store):
-    """CPU seconds of one run with a store of its own, on one core."""
-    (out / "w.json").write_text(json.dumps(workflow))
-    call = ["taskset", "-c", "0", program, "run", out / "w.json", "--config", out / "a.toml", "--out", out / "out", "--store", out / store]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([str(c) for c in call], capture_output=True, text=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+def ours(program, folder):
+    done = subprocess.run(["taskset", "-c", "0", program, str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    report = json.loads(done.stdout)
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in report["milliseconds"].items())
+    print(f"ours, milliseconds a picture: {parts}")
+    called = [(a, b) for a, b, relation in report["pairs"] if relation in ("copy", "file", "pixels")]
+    near = [(a, b) for a, b, _ in report["pairs"]]
+    return report["seconds"], called, near
 
 
-def judge(clusters):
-    """Counts by what each picture was called, against what it is."""
-    counts = {}
-    for cluster in clusters:
-        number = cluster["best"].split("_")[0]
-        for other in cluster["others"]:
-            n, kind = pathlib.Path(other["id"]).stem.split("_")
-            key = (kind if n == number else "stranger", other["relation"])
-            counts[key] = counts.get(key, 0) + 1
-    return counts
+def by_imagehash(folder):
+    import imagehash
+    import numpy
+
+    start = time.process_time()
+    names, hashes = [], []
+    for path in sorted(folder.iterdir()):
+        with Image.open(path) as image:
+            hashes.append(numpy.packbits(imagehash.phash(image).hash.flatten()))
+            names.append(path.name)
+    bits = numpy.unpackbits(numpy.array(hashes), axis=1).astype(numpy.int16)
+    apart = bits @ (1 - bits).T
+    apart = apart + apart.T
+    pairs = [(names[a], names[b]) for a, b in zip(*numpy.nonzero(apart <= 10)) if a < b]
+    return time.process_time() - start, pairs, pairs
+
+
+def by_imagededup(folder):
+    from imagededup.methods import PHash
+
+    start = time.process_time()
+    method = PHash(verbose=False)
+    # One by one: `encode_images` would give them to processes whose time is not ours.
+    hashes = {path.name: method.encode_image(image_file=str(path)) for path in sorted(folder.iterdir())}
+    found = method.find_duplicates(encoding_map=hashes, max_distance_threshold=10, num_dist_workers=0)
+    pairs = list({tuple(sorted((name, other))) for name, others in found.items() for other in others})
+    return time.process_time() - start, pairs, pairs
+
+
+def judge(who, files, scenes, seconds, called, near):
+    """`called`: pairs that it takes for copies; `near`: all pairs that it shows."""
+
+    def kind(pair):
+        (n, one), (m, two) = (pathlib.Path(name).stem.split("_") for name in pair)
+        if n != m:
+            return "strangers"
+        return "copies" if {one, two} <= COPIES else "faces" if "face" in (one, two) else "crops"
+
+    counts = {name: 0 for name in ("copies", "crops", "faces", "strangers")}
+    for pair in called:
+        counts[kind(pair)] += 1
+    crops = sum(kind(pair) == "crops" for pair in near)
+    wanted = scenes * len(COPIES) * (len(COPIES) - 1) // 2
+    print(
+        f"{who:11} {files / seconds:6.0f} pictures a second; copies: precision {counts['copies'] / max(len(called), 1):.4f}, "
+        f"recall {counts['copies'] / wanted:.4f}; called copies wrongly: {counts['faces']} faces, {counts['crops']} crops, "
+        f"{counts['strangers']} strangers; crops found: {crops} of {scenes * len(COPIES)}"
+    )
 
 
 def main():
@@ -107,36 +136,23 @@ def main():
     args.add_argument("--scenes", type=int, default=200)
     args.add_argument("--side", type=int, default=1100)
     args.add_argument("--keep", type=pathlib.Path)
-    args.add_argument("--program", default=str(ROOT / "target/debug/anagama"))
+    args.add_argument("--program", default=str(ROOT / "target/debug/examples/duplicates"))
     args = args.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        work = pathlib.Path(work)
-        folder = args.keep or work / "set"
+        folder = args.keep or pathlib.Path(work) / "set"
         if not folder.exists():
             folder.mkdir(parents=True)
             paint(folder, args.scenes, args.side)
-        clusters, imported, seconds = ours(args.program, folder, work)
         files = len(list(folder.iterdir()))
-        counts = judge(clusters)
-        for (kind, relation), n in sorted(counts.items()):
-            print(f"{kind:9} called {relation:8} {n}")
-        copies = sum(n for (kind, relation), n in counts.items() if relation in ("copy", "file", "pixels"))
-        right = sum(n for (kind, relation), n in counts.items() if kind in COPIES and relation in ("copy", "file", "pixels"))
-        faces = sum(n for (kind, relation), n in counts.items() if kind == "face" and relation == "copy")
-        all_copies = args.scenes * (len(COPIES) - 1)
-        print(f"copies: precision {right / max(copies, 1):.4f}, recall {right / all_copies:.4f}; faces called copies: {faces}")
-        print(f"ours: {files} pictures in {seconds:.1f} CPU s: {files / seconds:.0f} a second; {imported:.1f} s more for the import")
-        try:
-            import imagehash
-        except ImportError:
-            print("imagehash is not installed")
-            return
-        start = time.process_time()
-        for path in folder.iterdir():
-            with Image.open(path) as image:
-                imagehash.phash(image), imagehash.dhash(image)
-        seconds = time.process_time() - start
-        print(f"imagehash: {files} pictures in {seconds:.1f} CPU s: {files / seconds:.0f} a second")
+        judge("ours", files, files // len(KINDS), *ours(args.program, folder))
+        os.sched_setaffinity(0, {0})
+        for who, find in [("imagehash", by_imagehash), ("imagededup", by_imagededup)]:
+            try:
+                result = find(folder)
+            except ImportError as e:
+                print(f"{who}: not installed ({e})")
+                continue
+            judge(who, files, files // len(KINDS), *result)
 
 
 main()

@@ -1,6 +1,7 @@
-//! Times what finds duplicates in a folder of pictures: `cargo run -p data --example duplicates -- FOLDER`.
+//! Finds duplicates in a folder of pictures, and times it: `cargo run -p data --example duplicates -- FOLDER`. Prints JSON.
 
 use data::duplicates::{Limits, Print, links};
+use data::image::Small;
 use data::{DecodeLimits, Image};
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -16,32 +17,34 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("expected a folder")?;
     let mut paths: Vec<_> = std::fs::read_dir(folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.sort();
+    let limits = DecodeLimits::default();
     let begin = Instant::now();
-    let (mut decoding, mut printing) = (Duration::ZERO, Duration::ZERO);
     let mut prints = Vec::new();
     for path in &paths {
-        let start = computed(begin);
-        let image = Image::decode(&std::fs::read(path)?, &DecodeLimits::default())?;
-        let decoded = computed(begin);
-        prints.push(Print::of(&image, &path.to_string_lossy(), true)?);
-        decoding += decoded - start;
-        printing += computed(begin) - decoded;
+        prints.push(Print::read(&std::fs::read(path)?, &path.to_string_lossy(), &limits, true)?);
     }
-    let start = computed(begin);
+    let printed = computed(begin);
     let found = links(&prints, &Limits::default());
-    let comparing = computed(begin) - start;
-    let each = |time: Duration| time.as_secs_f64() * 1000.0 / paths.len() as f64;
-    println!("{} pictures, {} pairs", paths.len(), found.len());
-    println!(
-        "reading and decoding {:.2} ms, prints {:.2}, comparing {:.2}",
-        each(decoding),
-        each(printing),
-        each(comparing)
-    );
-    println!("{:.0} pictures a second", 1000.0 / each(decoding + printing + comparing));
-    for link in found {
-        let name = |i: usize| paths[i].file_name().unwrap_or_default().to_string_lossy().into_owned();
-        println!("{} {} {:?}", name(link.first), name(link.second), link.relation);
+    let all = computed(begin);
+    // What decoding has of it, and what it would have if every picture were decoded whole; not part of the time above.
+    let (mut small, mut whole) = (Duration::ZERO, Duration::ZERO);
+    for path in &paths {
+        let start = computed(begin);
+        drop(Small::decode(&std::fs::read(path)?, &limits, 256)?);
+        let half = computed(begin);
+        drop(Image::decode(&std::fs::read(path)?, &limits)?);
+        small += half - start;
+        whole += computed(begin) - half;
     }
+    let each = |time: Duration| time.as_secs_f64() * 1000.0 / paths.len() as f64;
+    let name = |i: usize| paths[i].file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let pairs: Vec<_> = found.iter().map(|l| (name(l.first), name(l.second), l.relation)).collect();
+    let report = serde_json::json!({
+        "pictures": paths.len(), "seconds": all.as_secs_f64(), "milliseconds": {
+            "decoding": each(small), "prints": each(printed.saturating_sub(small)), "comparing": each(all - printed),
+            "decoding whole": each(whole),
+        }, "pairs": pairs,
+    });
+    println!("{report}");
     Ok(())
 }

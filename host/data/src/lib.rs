@@ -13,6 +13,7 @@ pub mod duplicates;
 pub mod image;
 mod inference;
 pub mod kinds;
+pub mod quality;
 pub mod sd_scripts;
 mod store;
 #[cfg(test)]

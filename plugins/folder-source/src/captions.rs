@@ -31,6 +31,16 @@ pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<Annotation, String> 
     Ok(Annotation { tags, ..Annotation::default() })
 }
 
+/// The caption in a JSON file as ai-toolkit has them: `{"caption": "…"}`.
+///
+/// # Errors
+/// It is no such object.
+pub(crate) fn of_json(bytes: &[u8], format: Format) -> Result<Annotation, String> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| format!("no JSON: {e}"))?;
+    let caption = value["caption"].as_str().ok_or("expected an object with a text `caption`")?;
+    parse(caption.as_bytes(), format)
+}
+
 /// Sentences end with a full stop, or have more than five words between commas on average.
 fn reads_like_sentences(text: &str) -> bool {
     let parts = text.split(',').filter(|p| !p.trim().is_empty()).count();

@@ -1,21 +1,26 @@
-//! A dataset source: the pictures of a folder with the captions beside them.
+//! A dataset source: the pictures of a folder with the captions beside them, or with what a list says of them.
 //!
-//! Subfolders are subsets; kohya's `10_name` folders repeat their pictures. The pictures themselves are left to the
-//! host, which decodes every one and names those that are broken. Start at [`Settings`].
+//! Subfolders are subsets; kohya's `10_name` folders repeat their pictures; dataset files of sd-scripts and lists as Hugging
+//! Face's `imagefolder` has them are read. The pictures themselves are left to the
+//! host, which decodes every one and names those that are broken. Start at [`Settings`], then `layout.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod captions;
+mod dataset_file;
+mod layout;
 mod listing;
+mod metadata;
 mod natural;
 
 use captions::Format;
-use listing::{Listing, Picture, Rules};
+use layout::{Entry, Layout, Options};
 use plugin_sdk::control::{self, Level};
 use plugin_sdk::{
     Annotation, DatasetSource, Error, ErrorKind, Info, Inputs, Item, Media, Page, Result, export, files, info,
 };
 
-/// Imports the pictures of a folder and the caption files beside them.
+/// Imports the pictures of a folder with the caption files beside them, or with what `metadata.jsonl`, `metadata.csv` or a
+/// dataset file of sd-scripts says.
 #[derive(Inputs)]
 pub struct Settings {
     /// The folder.
@@ -25,7 +30,19 @@ pub struct Settings {
     /// (`ignore`)?
     #[input(default = "required", options = ["required", "optional", "ignore"])]
     captions: String,
-    /// Endings of caption files, separated by commas. If a picture has several, the first ending counts.
+    /// A dataset file of sd-scripts (TOML) below the folder, that says which of its folders belong to the data set. Empty: all
+    /// do.
+    #[input(default = "")]
+    dataset_file: String,
+    /// The column of `metadata.jsonl` and `metadata.csv` that holds the caption. Empty: `text`, `caption`, `prompt`, `captions`
+    /// or `tags`.
+    #[input(default = "")]
+    caption_column: String,
+    /// What stands for `[trigger]` in captions, as ai-toolkit has it. Empty: it stays.
+    #[input(default = "")]
+    trigger: String,
+    /// Endings of caption files, separated by commas; `.json` holds `{"caption": …}`. If a picture has several, the first ending
+    /// counts.
     #[input(default = ".txt, .caption")]
     caption_endings: String,
     /// How captions are read: comma-separated tags, sentences, or told apart by their punctuation.
@@ -47,7 +64,7 @@ pub struct Settings {
 pub struct FolderSource {
     settings: Settings,
     endings: Vec<String>,
-    found: Option<Vec<(Picture, Annotation)>>,
+    found: Option<Vec<(Entry, Annotation)>>,
 }
 
 /// Larger caption files are a mistake.
@@ -72,67 +89,86 @@ impl DatasetSource for FolderSource {
         };
         let found = self.found.insert(found);
         let start = from.map_or(0, |last| {
-            found.partition_point(|(p, _)| natural::compare(&p.path, &last) != std::cmp::Ordering::Greater)
+            found.partition_point(|(e, _)| natural::compare(&e.id, &last) != std::cmp::Ordering::Greater)
         });
         let end = found.len().min(start.saturating_add(max_items.max(1) as usize));
         let root = &self.settings.folder;
-        let items = found[start..end].iter().map(|(picture, annotation)| item(root, picture, annotation)).collect();
-        let next = (end < found.len()).then(|| found[end - 1].0.path.clone());
+        let items = found[start..end].iter().map(|(entry, annotation)| item(root, entry, annotation)).collect();
+        let next = (end < found.len()).then(|| found[end - 1].0.id.clone());
         Ok(Page { items, next, total: Some(found.len() as u64) })
     }
 }
 
 impl FolderSource {
     /// Everything in the folder with its captions; all faults at once.
-    fn scan(&self) -> Result<Vec<(Picture, Annotation)>> {
-        let rules =
-            Rules { endings: &self.endings, kohya: self.settings.kohya_folders, repeats: self.settings.repeats };
-        let listing = listing::pair(&self.walk()?, &rules);
-        if listing.pictures.is_empty() {
-            let message = format!(
-                "the folder has no pictures: found {} other files; expected png, jpg, webp, bmp, gif or tiff",
-                listing.others.len() + listing.orphans.len()
-            );
-            return Err(Error::not_found(message));
-        }
-        if !listing.others.is_empty() {
-            let names = names(&listing.others);
-            control::log(
-                Level::Info,
-                &format!("left out {} files that are not pictures: {names}", listing.others.len()),
-            );
-        }
-        self.annotate(listing)
-    }
-
-    fn annotate(&self, listing: Listing) -> Result<Vec<(Picture, Annotation)>> {
-        if self.settings.captions == "ignore" {
-            return Ok(listing.pictures.into_iter().map(|p| (p, Annotation::default())).collect());
-        }
+    fn scan(&self) -> Result<Vec<(Entry, Annotation)>> {
         let format = match self.settings.format.as_str() {
             "tags" => Format::Tags,
             "text" => Format::Text,
             _ => Format::Auto,
         };
+        let options = Options {
+            root: &self.settings.folder,
+            endings: &self.endings,
+            kohya: self.settings.kohya_folders,
+            repeats: self.settings.repeats,
+            column: self.settings.caption_column.trim(),
+            format,
+            captions: self.settings.captions != "ignore",
+        };
+        let paths = self.walk()?;
+        let layout = match self.settings.dataset_file.trim() {
+            "" => layout::folder(paths, &options)?,
+            file => layout::dataset_file(file, &paths, &options)?,
+        };
+        if layout.pictures.is_empty() && layout.faults.is_empty() {
+            let message = format!(
+                "the folder has no pictures: found {} other files; expected png, jpg, webp, bmp, gif or tiff",
+                layout.others.len() + layout.orphans.len()
+            );
+            return Err(Error::not_found(message));
+        }
+        let tell = |level, count: usize, what: &str, names: String| {
+            if count > 0 {
+                control::log(level, &format!("{what}: {names}"));
+            }
+        };
+        let others = layout.others.len();
+        tell(Level::Info, others, &format!("left out {others} files that are not pictures"), names(&layout.others));
+        let what = "left to the trainer's own settings, which the node SdScriptsDataset reads from such a file";
+        tell(Level::Warn, layout.training.len(), what, names(&layout.training));
+        self.annotate(layout, format)
+    }
+
+    fn annotate(&self, layout: Layout, format: Format) -> Result<Vec<(Entry, Annotation)>> {
+        let Layout { pictures, orphans, unread, faults: mut problems, .. } = layout;
+        let looked = self.settings.captions != "ignore";
         let required = self.settings.captions == "required";
         let (mut found, mut missing, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-        for picture in listing.pictures {
-            let annotation = match &picture.caption {
-                None => {
-                    missing.push(picture.path.clone());
-                    Annotation::default()
+        for mut entry in pictures {
+            let mut annotation = None;
+            if looked {
+                annotation = match (entry.listed.take(), &entry.picture.caption) {
+                    (Some(Some(listed)), _) => Some(listed),
+                    (_, Some(path)) => {
+                        let bytes = files::read(&self.settings.folder, path, MAX_CAPTION)?;
+                        let parsed = if path.to_lowercase().ends_with(".json") {
+                            captions::of_json(&bytes, format)
+                        } else {
+                            captions::parse(&bytes, format)
+                        };
+                        parsed.map_err(|e| faults.push(format!("{path}: {e}"))).ok().or(Some(Annotation::default()))
+                    }
+                    _ => entry.class_tokens.as_ref().and_then(|c| captions::parse(c.as_bytes(), format).ok()),
+                };
+                if annotation.is_none() {
+                    missing.push(entry.picture.path.clone());
                 }
-                Some(path) => {
-                    let bytes = files::read(&self.settings.folder, path, MAX_CAPTION)?;
-                    captions::parse(&bytes, format).unwrap_or_else(|e| {
-                        faults.push(format!("{path}: {e}"));
-                        Annotation::default()
-                    })
-                }
-            };
-            found.push((picture, annotation));
+            }
+            let mut annotation = annotation.unwrap_or_default();
+            self.trigger(&mut annotation);
+            found.push((entry, annotation));
         }
-        let mut problems = Vec::new();
         if required && !missing.is_empty() {
             let endings = self.endings.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(" or ");
             problems.push(format!(
@@ -140,15 +176,35 @@ impl FolderSource {
                 missing.len(),
                 names(&missing)
             ));
+        } else if !missing.is_empty() {
+            control::log(Level::Warn, &format!("{} pictures have no caption: {}", missing.len(), names(&missing)));
         }
         if !faults.is_empty() {
             problems.push(format!("{} caption files cannot be used: {}", faults.len(), names(&faults)));
         }
-        if !listing.orphans.is_empty() {
-            let text = format!("{} caption files have no picture: {}", listing.orphans.len(), names(&listing.orphans));
+        if !orphans.is_empty() && looked {
+            let text = format!("{} caption files have no picture: {}", orphans.len(), names(&orphans));
             if required { problems.push(text) } else { control::log(Level::Warn, &text) }
         }
+        if !unread.is_empty() && looked {
+            let text = format!(
+                "{} caption files are not read, because another caption counts: {}",
+                unread.len(),
+                names(&unread)
+            );
+            control::log(Level::Warn, &text);
+        }
         if problems.is_empty() { Ok(found) } else { Err(Error::invalid_input(problems.join("; "))) }
+    }
+
+    fn trigger(&self, annotation: &mut Annotation) {
+        const PLACE: &str = "[trigger]";
+        if self.settings.trigger.is_empty() {
+            return;
+        }
+        for text in annotation.tags.iter_mut().map(|t| &mut t.name).chain(&mut annotation.text) {
+            *text = text.replace(PLACE, &self.settings.trigger);
+        }
     }
 
     /// Paths of all files below the folder; hidden files and folders are left out.
@@ -172,23 +228,29 @@ impl FolderSource {
     }
 }
 
-fn item(root: &str, picture: &Picture, annotation: &Annotation) -> Item {
-    let extra = serde_json::json!({
+fn item(root: &str, entry: &Entry, annotation: &Annotation) -> Item {
+    let picture = &entry.picture;
+    let mut extra = serde_json::json!({
         "repeats": picture.repeats,
         "subset": picture.subset,
         "natural_language": annotation.text.is_some(),
     });
+    if entry.is_reg {
+        extra["is_reg"] = true.into();
+    }
     let media = Media::File { root: root.to_owned(), path: picture.path.clone() };
     let annotation = Annotation { extra: Some(extra.to_string()), ..annotation.clone() };
-    Item { annotation, ..Item::new(picture.path.clone(), media) }
+    Item { annotation, ..Item::new(entry.id.clone(), media) }
 }
 
-fn names(all: &[String]) -> String {
+pub(crate) fn names(all: &[String]) -> String {
     let shown = all.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if all.len() > SHOWN { format!("{shown} and {} more", all.len() - SHOWN) } else { shown }
 }
 
 export!(FolderSource: DatasetSource);
 
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@ pub(crate) struct Picture {
     pub(crate) path: String,
     /// Its caption file.
     pub(crate) caption: Option<String>,
+    /// Caption files of the same name that count less.
+    pub(crate) shadowed: Vec<String>,
     /// The folder's path without repeat numbers; empty at the top.
     pub(crate) subset: String,
     pub(crate) repeats: u32,
@@ -55,9 +57,12 @@ pub(crate) fn pair(files: &[String], rules: &Rules) -> Listing {
         }
     }
     for (path, stem) in &pictures {
-        let caption = captions.get(stem).and_then(|found| found.iter().min()).map(|(_, path)| (*path).to_owned());
+        let mut found = captions.get(stem).cloned().unwrap_or_default();
+        found.sort_unstable();
+        let mut found = found.into_iter().map(|(_, path)| path.to_owned());
         let (subset, repeats) = place(path, rules);
-        out.pictures.push(Picture { path: (*path).clone(), caption, subset, repeats });
+        let caption = found.next();
+        out.pictures.push(Picture { path: (*path).clone(), caption, shadowed: found.collect(), subset, repeats });
     }
     for (_, stem) in pictures {
         captions.remove(stem);

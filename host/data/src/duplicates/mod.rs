@@ -2,7 +2,7 @@
 //! variants (the same drawing with something changed) and crops.
 //!
 //! Perceptual hashes only propose pairs: they cannot tell a copy from a redrawn face. A comparison in blocks decides.
-//! Nothing here removes anything. Start at [`Print::of`], then [`links`], then [`clusters`];
+//! Nothing here removes anything. Start at [`Print::read`], then [`links`], then [`clusters`];
 //! [`nearest`] asks it of a picture that is not one of them.
 
 mod blocks;
@@ -15,6 +15,7 @@ mod shrink;
 pub use clusters::{Cluster, Quality, clusters};
 pub use nearest::{Nearest, nearest};
 pub use print::Print;
+pub(crate) use shrink::shrink;
 
 use serde::Serialize;
 
@@ -24,7 +25,7 @@ use serde::Serialize;
 pub enum Relation {
     /// The same file.
     File,
-    /// The same pixels in another file.
+    /// The same pixels in another file; of large JPEGs: the same compressed data.
     Pixels,
     /// The same picture in another size, compression or brightness.
     Copy,

@@ -2,9 +2,9 @@
 
 use super::Relation;
 use super::blocks::Small;
-use super::shrink::{Area, Sums, shrink};
-use crate::image::{dhash, phash};
-use crate::{Image, ImageError, PixelFormat, Rect};
+use super::shrink::{Area, Sums};
+use crate::image::{Small as Decoded, dhash, phash};
+use crate::{DecodeLimits, Image, ImageError, PixelFormat, Rect};
 
 /// Longest side of the copy that hashes and windows are made of.
 const SHARED: u32 = 256;
@@ -38,13 +38,24 @@ pub(super) struct Window {
 }
 
 impl Print {
+    /// Of a file with this digest; no more of it is decoded than is needed. `crops`: also what finds parts of it.
+    ///
+    /// # Errors
+    /// The file is no good picture, or larger than the limits allow.
+    pub fn read(bytes: &[u8], file: &str, limits: &DecodeLimits, crops: bool) -> Result<Self, ImageError> {
+        Self::of_small(Decoded::decode(bytes, limits, SHARED)?, file, crops)
+    }
+
     /// Of a picture whose file has this digest. `crops`: also what finds parts of it.
     ///
     /// # Errors
     /// The picture cannot be made smaller.
     pub fn of(image: &Image, file: &str, crops: bool) -> Result<Self, ImageError> {
-        let rgb = on_white(image);
-        let shared = shared(&rgb)?;
+        Self::of_small(Decoded::of(image, SHARED)?, file, crops)
+    }
+
+    fn of_small(small: Decoded, file: &str, crops: bool) -> Result<Self, ImageError> {
+        let Decoded { image: shared, width, height, pixels } = small;
         let sums = Sums::new(&shared.convert(PixelFormat::L8).pixels, shared.width as usize, shared.height as usize);
         let mut windows = Vec::new();
         for share in SHARES.iter().filter(|_| crops) {
@@ -60,9 +71,9 @@ impl Print {
         }
         Ok(Self {
             file: file.to_owned(),
-            width: image.width,
-            height: image.height,
-            pixels: quick_hash(&rgb.pixels),
+            width,
+            height,
+            pixels,
             phash: phash(&sums.means(sums.whole(), 32, 32)),
             dhash: dhash(&sums.means(sums.whole(), 9, 8)),
             small: Small::of(&shared),
@@ -102,44 +113,4 @@ impl Print {
     pub(super) fn part(&self, window: &Window) -> Option<Small> {
         self.shared.crop(window.area).map(|part| Small::of(&part)).ok()
     }
-}
-
-/// R, G, B; what is transparent shows white.
-fn on_white(image: &Image) -> Image {
-    if image.format != PixelFormat::Rgba8 {
-        return image.convert(PixelFormat::Rgb8);
-    }
-    let over = |v: u8, a: u8| {
-        let sum = u32::from(v) * u32::from(a) + 255 * (255 - u32::from(a)) + 128;
-        ((sum + (sum >> 8)) >> 8) as u8
-    };
-    let mut rgb = vec![0u8; image.pixels.len() / 4 * 3];
-    for (to, p) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(image.pixels.as_chunks::<4>().0) {
-        *to = [over(p[0], p[3]), over(p[1], p[3]), over(p[2], p[3])];
-    }
-    Image::new(image.width, image.height, PixelFormat::Rgb8, rgb).unwrap_or_else(|_| image.convert(PixelFormat::Rgb8))
-}
-
-/// The copy that everything else is made of.
-fn shared(rgb: &Image) -> Result<Image, ImageError> {
-    let scale = (f64::from(SHARED) / f64::from(rgb.width.max(rgb.height))).min(1.0);
-    let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
-    let (width, height) = (side(rgb.width), side(rgb.height));
-    let size = |w: u32, h: u32| (w as usize, h as usize);
-    let pixels = shrink::<3>(&rgb.pixels, size(rgb.width, rgb.height), size(width, height));
-    Image::new(width, height, PixelFormat::Rgb8, pixels)
-}
-
-/// Tells equal pixels from others; not made to withstand somebody who tries. Four lanes, so that none waits for another.
-fn quick_hash(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29);
-    let mut lanes: [u64; 4] = std::array::from_fn(|lane| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(2 * lane as u64 + 1));
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
-            *lane = step(*lane, u64::from_le_bytes(*word));
-        }
-    }
-    let hash = lanes.into_iter().chain(rest.iter().map(|b| u64::from(*b))).fold(0, step);
-    hash ^ hash >> 32
 }

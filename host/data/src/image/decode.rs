@@ -104,7 +104,7 @@ fn unknown(bytes: &[u8]) -> String {
 }
 
 /// The decoder fills what is missing of a cut-off JPEG with grey, so its end is looked for first.
-fn jpeg_is_whole(bytes: &[u8]) -> Result<(), ImageError> {
+pub(super) fn jpeg_is_whole(bytes: &[u8]) -> Result<(), ImageError> {
     let cut = || ImageError::Damaged("the JPEG ends early".into());
     let mut at = 2;
     loop {

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod hash;
 mod resize;
+mod small;
 mod tensor;
 mod text;
 
@@ -14,6 +15,7 @@ pub use encode::Codec;
 pub use hash::Perceptual;
 pub(crate) use hash::{dhash, phash};
 pub use resize::{Filter, Fit, ResizeSpec};
+pub use small::Small;
 pub use tensor::{ChannelOrder, Layout, TensorSpec};
 
 use sha2::{Digest as _, Sha256};

@@ -1,0 +1,276 @@
+//! A dataset source: the pictures in archives (zip, tar, tar.gz), and those at the addresses in a list.
+//!
+//! Archives come from strangers: names that lead out of them, data that unpacks to gigabytes, names that are there twice and
+//! encrypted entries each have a message. An archive is read whole, since a plugin can ask for files only so; [`MAX_ARCHIVE`] is
+//! the largest. Start at [`Settings`], then `pack.rs`.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod addresses;
+mod natural;
+mod pack;
+mod tar;
+mod zip;
+
+use pack::{Limits, Pack};
+use plugin_sdk::control::{self, Level};
+use plugin_sdk::{
+    Annotation, DatasetSource, Error, ErrorKind, Info, Inputs, Item, Media, Page, Result, Tag, export, files, info,
+};
+use std::collections::BTreeSet;
+
+/// Imports the pictures in archives (.zip, .tar, .tar.gz, .tgz) with their captions, and those at the addresses that a list
+/// names, one a line.
+#[derive(Inputs)]
+pub struct Settings {
+    /// The folder with the archives and lists.
+    #[input(host_list = "folder")]
+    folder: String,
+    /// Names of archives and lists in it, separated by commas. Empty: all archives that lie in it, and no list.
+    #[input(default = "")]
+    names: String,
+    /// Is a picture without a caption an error (`required`), fine (`optional`), or are captions not even looked at (`ignore`)?
+    #[input(default = "optional", options = ["required", "optional", "ignore"])]
+    captions: String,
+    /// Endings of caption files in archives, separated by commas. If a picture has several, the first ending counts.
+    #[input(default = ".txt, .caption")]
+    caption_endings: String,
+    /// How captions are read: comma-separated tags, or sentences.
+    #[input(default = "tags", options = ["tags", "text"])]
+    format: String,
+    /// What an archive may unpack to, in MiB.
+    #[input(default = 2048, range = 1..=65536)]
+    max_unpacked: u32,
+    /// How many times its packed size an entry may have; more is called a bomb. Pictures are hardly ever above 10, plain ones
+    /// may be.
+    #[input(default = 200, range = 2..=100_000)]
+    max_ratio: u32,
+}
+
+/// The largest archive: what the host hands over at once.
+const MAX_ARCHIVE: u64 = 64 << 20;
+/// The largest picture.
+const MAX_PICTURE: u64 = 48 << 20;
+/// Bytes of the pictures of one page.
+const MAX_PAGE: u64 = 24 << 20;
+/// Larger lists are a mistake.
+const MAX_LIST: u64 = 16 << 20;
+/// How many names a message lists.
+const SHOWN: usize = 20;
+
+/// The source. A position is the archive's name and the picture's in it, or the number of a line.
+pub struct ArchiveSource {
+    settings: Settings,
+    endings: Vec<String>,
+    /// What is to be read, once it was looked at.
+    names: Option<Vec<String>>,
+    /// The archive that is read.
+    open: Option<(String, Found)>,
+}
+
+enum Found {
+    Pack(Box<Pack>),
+    Addresses(Vec<addresses::Address>),
+}
+
+impl DatasetSource for ArchiveSource {
+    type Settings = Settings;
+    const INFO: Info = Info { category: "dataset", ..info!("anagama.archive-source", "Pictures in archives") };
+
+    fn open(settings: Settings) -> Result<Self> {
+        let endings = settings.caption_endings.split(',').map(|e| e.trim().trim_start_matches('.').to_lowercase());
+        let endings = endings.filter(|e| !e.is_empty()).collect();
+        Ok(Self { settings, endings, names: None, open: None })
+    }
+
+    fn next_page(&mut self, from: Option<String>, max_items: u32) -> Result<Page> {
+        if control::cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled while reading archives"));
+        }
+        let names = match self.names.take() {
+            Some(names) => names,
+            None => self.find()?,
+        };
+        let names = self.names.insert(names).clone();
+        let (name, after) = position(from.as_deref(), &names)?;
+        let (mut page, more) = self.part(&name, after, max_items.max(1) as usize)?;
+        let last = names.iter().position(|n| *n == name).unwrap_or(0) + 1;
+        page.next = match more {
+            Some(after) => Some(format!("{name}\t{after}")),
+            None => names.get(last).map(|next| format!("{next}\t")),
+        };
+        Ok(page)
+    }
+}
+
+/// The archive to go on with and what was read of it.
+fn position(from: Option<&str>, names: &[String]) -> Result<(String, String)> {
+    let Some(from) = from else { return Ok((names.first().cloned().unwrap_or_default(), String::new())) };
+    let found = from.split_once('\t').filter(|(name, _)| names.iter().any(|n| n == name));
+    let (name, after) = found.ok_or_else(|| {
+        Error::invalid_input(format!("no such position: {from:?}; has an archive gone? Start the import anew"))
+    })?;
+    Ok((name.to_owned(), after.to_owned()))
+}
+
+impl ArchiveSource {
+    /// Names of the archives and lists.
+    fn find(&self) -> Result<Vec<String>> {
+        let asked: Vec<String> =
+            self.settings.names.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = asked.iter().find(|n| !seen.insert(n.as_str())) {
+            return Err(Error::invalid_input(format!("`names`: `{twice}` is there twice")));
+        }
+        if !asked.is_empty() {
+            return Ok(asked);
+        }
+        let mut all: Vec<String> = files::list_all(&self.settings.folder, "")?
+            .into_iter()
+            .filter(|e| !e.is_dir && pack::kind(&e.path).is_some())
+            .map(|e| e.path)
+            .collect();
+        all.sort_by(|a, b| natural::compare(a, b));
+        if all.is_empty() {
+            return Err(Error::not_found(
+                "the folder has no archives: expected .zip, .tar, .tar.gz or .tgz; name lists of addresses in `names`",
+            ));
+        }
+        Ok(all)
+    }
+
+    /// Items of one archive or list, and what the next page begins after.
+    fn part(&mut self, name: &str, after: String, count: usize) -> Result<(Page, Option<String>)> {
+        let found = match self.open.take().filter(|(open, _)| open == name) {
+            Some((_, found)) => found,
+            None => self.read(name)?,
+        };
+        let (_, found) = self.open.insert((name.to_owned(), found));
+        match found {
+            Found::Pack(pack) => {
+                let start = if after.is_empty() { 0 } else { pack.after(&after) };
+                let (mut items, mut bytes, mut at) = (Vec::new(), 0, start);
+                while at < pack.pictures.len() && items.len() < count {
+                    let picture = &pack.pictures[at];
+                    bytes += picture.size;
+                    if bytes > MAX_PAGE && !items.is_empty() {
+                        break;
+                    }
+                    let data = pack.picture(at).map_err(|e| of(name, e))?;
+                    let text = picture.caption.map(|i| pack.caption(i)).transpose().map_err(|e| of(name, e))?;
+                    let annotation = annotation(text.as_deref(), &picture.folder, &self.settings.format);
+                    let id = format!("{name}/{}", picture.name);
+                    items.push(Item { annotation, origin: Some(id.clone()), ..Item::new(id, Media::Bytes(data)) });
+                    at += 1;
+                }
+                let more = (at < pack.pictures.len()).then(|| pack.pictures[at - 1].name.clone());
+                Ok((Page { items, next: None, total: None }, more))
+            }
+            Found::Addresses(all) => {
+                let start = match after.as_str() {
+                    "" => 0,
+                    after => after.parse::<usize>().map_err(|_| {
+                        Error::invalid_input(format!("no such position in {name}: {after:?}; start the import anew"))
+                    })?,
+                };
+                let end = all.len().min(start.saturating_add(count));
+                let items = all.get(start..end).unwrap_or_default().iter().map(|address| {
+                    let annotation = annotation(address.caption.as_deref(), "", &self.settings.format);
+                    let media = Media::Url(address.url.clone());
+                    Item { annotation, origin: Some(address.url.clone()), ..Item::new(address.url.clone(), media) }
+                });
+                Ok((
+                    Page { items: items.collect(), next: None, total: None },
+                    (end < all.len()).then(|| end.to_string()),
+                ))
+            }
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Found> {
+        let folder = &self.settings.folder;
+        let required = self.settings.captions == "required";
+        let Some(kind) = pack::kind(name) else {
+            let bytes = files::read(folder, name, MAX_LIST)?;
+            let mut all = addresses::read(&bytes).map_err(|e| of(name, e))?;
+            if self.settings.captions == "ignore" {
+                all.iter_mut().for_each(|a| a.caption = None);
+            }
+            let missing: Vec<String> = all.iter().filter(|a| a.caption.is_none()).map(|a| a.url.clone()).collect();
+            if required && !missing.is_empty() {
+                return Err(missing_captions(name, &missing, "a tab and the caption behind the address"));
+            }
+            return Ok(Found::Addresses(all));
+        };
+        let bytes = files::read(folder, name, MAX_ARCHIVE).map_err(|e| match e.kind {
+            ErrorKind::TooLarge => Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "{name}: an archive may have {} MiB, since a plugin can read files only whole ({}); unpack it and use \
+                     the node Folder of pictures, or make several archives of it",
+                    MAX_ARCHIVE >> 20,
+                    e.message
+                ),
+            ),
+            _ => e,
+        })?;
+        let limits = Limits {
+            picture: MAX_PICTURE,
+            unpacked: u64::from(self.settings.max_unpacked) << 20,
+            ratio: self.settings.max_ratio.into(),
+        };
+        let endings: &[String] = if self.settings.captions == "ignore" { &[] } else { &self.endings };
+        let pack = Pack::read(kind, bytes, endings, &limits).map_err(|e| of(name, e))?;
+        for (what, all) in [("files that are not pictures", &pack.others), ("captions without a picture", &pack.unread)]
+        {
+            if !all.is_empty() && self.settings.captions != "ignore" {
+                let level = if what.starts_with("captions") { Level::Warn } else { Level::Info };
+                control::log(level, &format!("{name}: left out {} {what}: {}", all.len(), shown(all)));
+            }
+        }
+        let without = pack.pictures.iter().filter(|p| p.caption.is_none()).map(|p| p.name.clone());
+        let missing: Vec<String> = without.collect();
+        if required && !missing.is_empty() {
+            let endings = self.endings.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(" or ");
+            return Err(missing_captions(name, &missing, &format!("{endings} beside them")));
+        }
+        Ok(Found::Pack(Box::new(pack)))
+    }
+}
+
+fn of(name: &str, message: String) -> Error {
+    Error::invalid_input(format!("{name}: {message}"))
+}
+
+fn missing_captions(name: &str, missing: &[String], expected: &str) -> Error {
+    Error::invalid_input(format!(
+        "{name}: {} pictures have no caption ({expected}): {}; set `captions` to `optional` or `ignore` to import them",
+        missing.len(),
+        shown(missing)
+    ))
+}
+
+fn annotation(text: Option<&str>, folder: &str, format: &str) -> Annotation {
+    let text = text.map(str::trim).filter(|t| !t.is_empty());
+    let sentences = format == "text";
+    let extra = serde_json::json!({"subset": folder, "natural_language": sentences && text.is_some()}).to_string();
+    let mut out = Annotation { extra: Some(extra), ..Annotation::default() };
+    match text {
+        Some(text) if sentences => out.text = Some(text.to_owned()),
+        Some(text) => {
+            let names = text.split([',', '\n']).map(str::trim).filter(|n| !n.is_empty());
+            out.tags = names.map(|name| Tag { name: name.to_owned(), ..Tag::default() }).collect();
+        }
+        None => {}
+    }
+    out
+}
+
+fn shown(all: &[String]) -> String {
+    let text = all.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if all.len() > SHOWN { format!("{text} and {} more", all.len() - SHOWN) } else { text }
+}
+
+export!(ArchiveSource: DatasetSource);
+
+#[cfg(test)]
+mod tests;
