@@ -12,6 +12,11 @@ fn the_page_of_models_is_what_the_program_prints() {
     is_printed("docs/models.md", &["models", "formats"]);
 }
 
+#[test]
+fn the_page_of_interfaces_is_what_the_program_prints() {
+    is_printed("docs/interfaces.md", &["plugin", "interfaces"]);
+}
+
 /// A committed page against what a command prints.
 fn is_printed(page: &str, arguments: &[&str]) {
     let printed = Anagama::new(arguments).run().expect(0).stdout();

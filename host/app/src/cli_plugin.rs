@@ -24,6 +24,8 @@ pub(crate) enum Plugin {
     Install(Install),
     /// Replace installed plugins by newer packages
     Update(Update),
+    /// Print the reference of the contract, interface by interface
+    Interfaces,
     /// Remove an installed plugin; what it stored stays
     Remove {
         id: String,

@@ -21,6 +21,10 @@ pub(crate) fn plugin(command: &Plugin, config: Option<&Path>) -> Result<Exit, Fa
         Plugin::Test(args) => test(args, &places, &Config::find(config, None, &places).map_err(invalid)?),
         Plugin::Pack(args) => pack(args, &places),
         Plugin::Key { file } => key(&places.current.join(file)),
+        Plugin::Interfaces => {
+            print!("{}", kit::interfaces()?);
+            Ok(Exit::Ok)
+        }
         Plugin::Index { folder } => index(&places.current.join(folder)),
         Plugin::Install(args) => {
             let config = Config::find(config, None, &places).map_err(invalid)?;
