@@ -30,7 +30,19 @@ pub(crate) struct ServeHost {
     engine: Engine,
     durations: PathBuf,
     kept: Mutex<Option<Instant>>,
+    nodes: Mutex<Nodes>,
 }
+
+/// The nodes as they were when somebody asked last.
+struct Nodes {
+    registry: Arc<Registry>,
+    /// Of the loader's plugins.
+    generation: u64,
+    looked: Option<Instant>,
+}
+
+/// How often the folders of plugins are looked at while somebody asks.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 impl ServeHost {
     pub(crate) fn new(host: Host, folders: Folders, device: Device, cache: CachePolicy) -> Result<Self, Fail> {
@@ -45,7 +57,10 @@ impl ServeHost {
         if let Some(threads) = host.config.threads {
             engine = engine.with_threads(threads);
         }
-        Ok(Self { host, folders, device, store, engine, durations, kept: Mutex::new(None) })
+        let nodes =
+            Nodes { registry: Arc::new(host.registry.clone()), generation: host.loader.generation(), looked: None };
+        let (kept, nodes) = (Mutex::new(None), Mutex::new(nodes));
+        Ok(Self { host, folders, device, store, engine, durations, kept, nodes })
     }
 }
 
@@ -56,8 +71,21 @@ impl Drop for ServeHost {
 }
 
 impl server::Host for ServeHost {
-    fn registry(&self) -> &Registry {
-        &self.host.registry
+    fn registry(&self) -> Arc<Registry> {
+        let mut nodes = self.nodes.lock();
+        if nodes.looked.is_none_or(|at| at.elapsed() > LOOK_AGAIN) {
+            nodes.looked = Some(Instant::now());
+            if let Err(e) = self.host.loader.refresh() {
+                tracing::error!("plugins: {e}");
+            }
+            let generation = self.host.loader.generation();
+            if nodes.generation != generation {
+                nodes.generation = generation;
+                nodes.registry = Arc::new(self.host.registry_now());
+                tracing::info!("plugins changed: their nodes are up to date");
+            }
+        }
+        nodes.registry.clone()
     }
 
     fn engine(&self, job: &server::Job<'_>) -> anyhow::Result<Engine> {

@@ -89,6 +89,13 @@ impl Engine {
         }
     }
 
+    /// This engine with other nodes.
+    #[must_use]
+    pub fn with_registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
     /// Durations of all runs so far.
     pub fn history(&self) -> History {
         self.history.lock().clone()

@@ -3,11 +3,12 @@
 use engine::{Engine, Registry};
 use serde_json::Value;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The part of the program that runs graphs.
 pub trait Host: Send + Sync {
-    /// The nodes that prompts may use.
-    fn registry(&self) -> &Registry;
+    /// The nodes that prompts may use now; others if plugins changed since it was asked last.
+    fn registry(&self) -> Arc<Registry>;
 
     /// An engine for one job. What it remembers outlives the job.
     ///

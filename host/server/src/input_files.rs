@@ -10,11 +10,12 @@ use std::collections::BTreeSet;
 /// Takes the outputs out of a plan that need a picture which is not there. Gives their `node_errors`.
 pub(crate) fn check(app: &App, plan: &mut Plan) -> Map<String, Value> {
     let mut errors = Map::new();
+    let registry = app.host.registry();
     // By index in the plan: the bad nodes that each node needs, itself included.
     let mut needs: Vec<BTreeSet<usize>> = Vec::with_capacity(plan.nodes.len());
     for (index, node) in plan.nodes.iter().enumerate() {
         let mut bad: BTreeSet<usize> = node.links.iter().flat_map(|(_, link)| needs[link.node].clone()).collect();
-        let spec = app.host.registry().node(&node.class_type);
+        let spec = registry.node(&node.class_type);
         for input in spec.into_iter().filter(|s| !s.strict).flat_map(|s| &s.inputs) {
             let Some(spec::Value::Data(Value::String(name))) = node.constants.get(&input.name) else { continue };
             if input.widget == Widget::HostList("file".to_owned()) && !is_there(app, name) {

@@ -14,21 +14,23 @@ use std::sync::Arc;
 pub(crate) struct ObjectInfo(Mutex<Option<Made>>);
 
 type Lists = BTreeMap<String, Vec<String>>;
-type Made = (Lists, Arc<[u8]>);
+type Made = (Lists, Arc<Registry>, Arc<[u8]>);
 
 impl ObjectInfo {
     /// All nodes.
     pub(crate) fn all(&self, app: &App) -> Arc<[u8]> {
-        let lists = lists(app, app.host.registry());
+        let registry = app.host.registry();
+        let lists = lists(app, &registry);
         let mut made = self.0.lock();
-        if let Some((with, text)) = made.as_ref()
+        if let Some((with, of, text)) = made.as_ref()
             && *with == lists
+            && Arc::ptr_eq(of, &registry)
         {
             return text.clone();
         }
-        let nodes = app.host.registry().nodes().map(|n| (n.spec().id.clone(), node(n.spec(), &lists)));
+        let nodes = registry.nodes().map(|n| (n.spec().id.clone(), node(n.spec(), &lists)));
         let text: Arc<[u8]> = Value::Object(nodes.collect()).to_string().into_bytes().into();
-        *made = Some((lists, text.clone()));
+        *made = Some((lists, registry, text.clone()));
         text
     }
 

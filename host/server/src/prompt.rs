@@ -24,12 +24,12 @@ pub(crate) fn check(app: &App, prompt: Value, targets: Option<Vec<String>>) -> R
     let prompt = if ui::is_ui(&prompt) {
         // Choices in prompts are made anew each time, as the editor does.
         let sending = ui::Sending { now: (app.config.now)(), seed: u64::from_le_bytes(ids::random()) };
-        ui::to_api(&prompt, &ui::FromCatalog(registry), &sending).map_err(|e| e.to_json())?
+        ui::to_api(&prompt, &ui::FromCatalog(&*registry), &sending).map_err(|e| e.to_json())?
     } else {
         prompt
     };
     let workflow = Workflow::from_json(prompt.clone()).map_err(|e| unreadable(&e))?;
-    let checked = graph::check(&workflow, registry, &Options { targets });
+    let checked = graph::check(&workflow, &*registry, &Options { targets });
     let Some(mut plan) = checked.plan else { return Err(checked.problems.to_json()) };
     let mut node_errors = checked.problems.node_errors();
     node_errors.extend(input_files::check(app, &mut plan));
