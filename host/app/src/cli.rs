@@ -62,6 +62,10 @@ pub(crate) enum Command {
     },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+
+    /// Serve one native library to the program that started this one
+    #[command(hide = true)]
+    NativeRunner,
 }
 
 /// The workflow and the changes to it.

@@ -16,6 +16,7 @@ struct File {
     store: Option<PathBuf>,
     lock: Option<PathBuf>,
     prefer_native: bool,
+    native: loader::NativeHome,
     threads: Option<usize>,
     memory: Option<String>,
     limits: Limits,
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) cache: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) prefer_native: bool,
+    /// Where native libraries run whose grant does not say.
+    pub(crate) native: loader::NativeHome,
     pub(crate) threads: Option<usize>,
     /// Bytes that the working copies of weights may take.
     pub(crate) memory: usize,
@@ -150,6 +153,7 @@ impl Config {
             cache: places.user_cache.join("plugins"),
             lock: file.lock.map_or_else(|| places.user_config.join("plugins.lock.json"), absolute),
             prefer_native: file.prefer_native,
+            native: file.native,
             threads: file.threads,
             memory: memory.unwrap_or_else(crate::memory::usual),
             limits: loader::Limits {

@@ -63,6 +63,12 @@ impl Host {
         self.models = models;
     }
 
+    /// The nodes with what plugins there are now.
+    pub(crate) fn registry_now(&self) -> Registry {
+        let lists = self.models.clone();
+        Registry::new(all_nodes(&self.loader)).with_lists(Arc::new(move |name| lists.list(name)))
+    }
+
     /// Takes this many bytes for working copies of weights, instead of the configured number.
     pub(crate) fn set_memory(&mut self, bytes: usize) {
         self.shared = nodes::Shared::with_budget(bytes);
@@ -105,7 +111,17 @@ pub(crate) fn loader_config(config: &Config) -> loader::LoaderConfig {
         limits: config.limits,
         inference: None,
         env: Arc::new(|name| std::env::var(name).ok()),
+        native: config.native,
+        #[cfg(unix)]
+        runner: this_program().map(|program| loader::Runner { program, arguments: vec!["native-runner".to_owned()] }),
     }
+}
+
+/// The program that is running, even if its file was replaced meanwhile, where the system knows it.
+#[cfg(unix)]
+fn this_program() -> Option<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Some(own) } else { std::env::current_exe().ok() }
 }
 
 fn all_nodes(loader: &Arc<loader::Loader>) -> Vec<Arc<dyn Node>> {

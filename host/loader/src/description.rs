@@ -4,6 +4,7 @@ use crate::grants::Rights;
 use crate::kinds::Kind;
 use crate::lock::write_atomic;
 use crate::plugin::Form;
+use crate::services::refusals::Refusal;
 use serde::{Deserialize, Serialize};
 use spec::PluginInfo;
 use std::path::{Path, PathBuf};
@@ -79,8 +80,12 @@ pub struct Explanation {
     pub nodes: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
+    /// What it may do, in plain words.
+    pub may: Vec<String>,
     /// What it asked for and whether it is granted.
     pub rights: Vec<String>,
+    /// What it was refused lately, newest first.
+    pub refused: Vec<Refusal>,
 }
 
 impl std::fmt::Display for Explanation {
@@ -105,11 +110,39 @@ impl std::fmt::Display for Explanation {
         if !self.imports.is_empty() {
             writeln!(f, "imports: {}", self.imports.join(", "))?;
         }
+        let it_may = if self.form == Form::Native {
+            "through the host it may (by itself it can do all that you can):"
+        } else {
+            "may:"
+        };
+        writeln!(f, "{it_may}")?;
+        for line in &self.may {
+            writeln!(f, "  {line}")?;
+        }
         writeln!(f, "asks for:")?;
         for line in &self.rights {
             writeln!(f, "  {line}")?;
         }
+        if self.refused.is_empty() {
+            return writeln!(f, "was refused nothing lately");
+        }
+        writeln!(f, "was refused lately:")?;
+        for refusal in &self.refused {
+            let times = if refusal.times == 1 { "once".to_owned() } else { format!("{} times", refusal.times) };
+            writeln!(f, "  {} ({times}, {})", refusal.what, ago(refusal.at))?;
+        }
         Ok(())
+    }
+}
+
+/// How long ago that was, roughly.
+fn ago(at: u64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    match now.saturating_sub(at) {
+        s if s < 120 => "just now".to_owned(),
+        s if s < 7200 => format!("{} minutes ago", s / 60),
+        s if s < 2 * 86400 => format!("{} hours ago", s / 3600),
+        s => format!("{} days ago", s / 86400),
     }
 }
 

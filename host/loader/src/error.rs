@@ -72,7 +72,12 @@ impl std::fmt::Display for Fault {
         match self {
             Self::Cancelled => f.write_str("cancelled"),
             Self::Deadline(limit) => {
-                write!(f, "took longer than the {:.1} s a call may take and was stopped", limit.as_secs_f64())
+                let seconds = limit.as_secs_f64();
+                write!(
+                    f,
+                    "took longer than the {seconds:.1} s a call may take and was stopped; `deadline-seconds` under [limits] \
+                     allows more"
+                )
             }
             Self::Trapped(why) => write!(f, "crashed: {why}"),
         }

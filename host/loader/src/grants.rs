@@ -35,6 +35,17 @@ pub struct SecretGrant {
     pub to: Vec<String>,
 }
 
+/// Where a native library runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NativeHome {
+    /// In the program itself: nothing lies between them, and a crash of it is a crash of the program.
+    #[default]
+    InProcess,
+    /// In a process of its own, one for each open instance: a crash costs the item that it was about.
+    Process,
+}
+
 /// What one plugin is granted.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -55,6 +66,8 @@ pub struct Grant {
     pub http_interval_ms: Option<u32>,
     /// Seconds that one call may take; none: what the plugin asks for, at most a quarter of an hour.
     pub deadline_seconds: Option<u32>,
+    /// Where its native library runs; none: as the configuration says for all.
+    pub native: Option<NativeHome>,
 }
 
 impl Default for Grant {
@@ -69,6 +82,7 @@ impl Default for Grant {
             secrets: BTreeMap::new(),
             http_interval_ms: None,
             deadline_seconds: None,
+            native: None,
         }
     }
 }
@@ -219,6 +233,11 @@ impl Rights {
         }
     }
 
+    /// Where its native library runs, if there is a choice for it alone.
+    pub(crate) fn native(&self) -> Option<NativeHome> {
+        self.grant.native
+    }
+
     /// Pause between two requests to one host.
     pub(crate) fn http_interval(&self) -> std::time::Duration {
         let milliseconds = self.grant.http_interval_ms.unwrap_or(self.requests.http_interval_ms);
@@ -242,6 +261,75 @@ impl Rights {
             return Ok(());
         };
         Err(format!("{what} is not granted: {missing}"))
+    }
+
+    /// What the plugin may do, in plain words, for `plugins explain`.
+    pub(crate) fn may(&self, usual: std::time::Duration) -> Vec<String> {
+        let ceiling = |pick: fn(&Ceiling) -> &Vec<String>, p: &str| {
+            self.ceiling.as_ref().is_none_or(|c| pick(c).iter().any(|g| g == p || glob(g, p)))
+        };
+        let granted = |asked: &[String], given: &[String], pick: fn(&Ceiling) -> &Vec<String>| -> Vec<String> {
+            // The narrower of the two is what holds.
+            let narrow = |a: &String| {
+                let wide = UrlPattern::parse(a).is_err();
+                let of = given.iter().filter_map(move |g| match (a == g || glob(g, a), glob(a, g) || wide) {
+                    (true, _) => Some(a.clone()),
+                    (_, true) => Some(g.clone()),
+                    _ => None,
+                });
+                of.collect::<Vec<_>>()
+            };
+            let mut all: Vec<String> = asked.iter().flat_map(narrow).filter(|p| ceiling(pick, p)).collect();
+            all.sort();
+            all.dedup();
+            all
+        };
+        let mut may = vec![format!(
+            "look at what its nodes are given (pictures, tags, prompts), and compute, up to {} s for one call",
+            self.deadline(usual).as_secs()
+        )];
+        let plain = |a: &[String], g: &[String]| -> Vec<String> {
+            a.iter().filter(|a| g.iter().any(|g| g == *a || glob(g, a))).cloned().collect()
+        };
+        let models: Vec<String> = plain(&self.requests.models, &self.grant.models)
+            .into_iter()
+            .filter(|p| ceiling(|c| &c.models, p))
+            .collect();
+        if !models.is_empty() {
+            may.push(format!("run models on that, without seeing their weights: {}", models.join(", ")));
+        }
+        let http = granted(&self.requests.http, &self.grant.http, |c| &c.http);
+        if http.is_empty() {
+            may.push("not reach the network".to_owned());
+        } else {
+            may.push(format!(
+                "send all that it was given to these addresses, and read what they answer: {}",
+                http.join(", ")
+            ));
+            if let (true, Some(contact)) = (self.requests.contact, &self.contact) {
+                may.push(format!("tell them your contact, {contact}"));
+            }
+        }
+        for (name, secret) in
+            self.grant.secrets.iter().filter(|(n, _)| self.requests.secrets.iter().any(|p| glob(p, n)))
+        {
+            may.push(format!(
+                "have your key `{name}` put into requests to {}, without seeing it",
+                secret.to.join(", ")
+            ));
+        }
+        for (name, path) in &self.folders {
+            may.push(format!("read, never write, everything below {} (as `{name}`)", path.display()));
+        }
+        if self.folders.is_empty() {
+            may.push("read no files but those of folders that a workflow names for its node".to_owned());
+        }
+        may.push(format!("remember up to {} MiB from one run to the next", self.storage >> 20));
+        let names = plain(&self.requests.node_names, &self.grant.node_names);
+        if !names.is_empty() {
+            may.push(format!("offer nodes by names of others: {}", names.join(", ")));
+        }
+        may
     }
 
     /// The rights as lines of `key = value`, for `plugins explain`.

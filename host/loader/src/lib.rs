@@ -23,11 +23,14 @@ mod wasm;
 pub use call::{CallContext, Level, Limits, LogFn, ProgressFn};
 pub use description::Explanation;
 pub use error::LoadError;
-pub use grants::{Ceiling, Grant, Grants, Rights, SecretGrant};
+pub use grants::{Ceiling, Grant, Grants, NativeHome, Rights, SecretGrant};
 pub use kinds::Kind;
 pub use kinds::node::{NewNode, NodeCall, NodeFeed, NodeInputs, NodeReturned, NodeValue, NodeVerdict};
 pub use loader::{Loader, LoaderConfig};
 pub use lock::{Approval, Lock, NATIVE_WARNING, approve, revoke};
 pub use manifest::{Manifest, NATIVE_TARGET, Requests};
+#[cfg(unix)]
+pub use native::{Runner, serve_library};
 pub use plugin::{Form, Plugin};
+pub use services::refusals::Refusal;
 pub use services::secrets::EnvFn;

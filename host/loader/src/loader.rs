@@ -2,11 +2,12 @@
 
 use crate::digest::sha256_file;
 use crate::error::LoadError;
-use crate::grants::Grants;
+use crate::grants::{Grants, NativeHome};
 use crate::lock::Lock;
 use crate::manifest::FILE_NAME;
 use crate::plugin::{Form, Plugin};
 use crate::services::download::Network;
+use crate::services::refusals::Refusals;
 use crate::services::secrets::EnvFn;
 use crate::wasm::Runtime;
 use crate::{Limits, Manifest};
@@ -15,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// Where plugins are, what they may do, and where the loader keeps its own files.
@@ -34,6 +36,12 @@ pub struct LoaderConfig {
     pub inference: Option<Arc<dyn Inference>>,
     /// Looks variables of the environment up, for the secrets that grants name.
     pub env: EnvFn,
+    /// Where native libraries run whose grant does not say.
+    pub native: NativeHome,
+    /// The program that serves a library in a process of its own. With one, a new library also describes itself there, so
+    /// that one that crashes does not take this program along. Only Unix has it.
+    #[cfg(unix)]
+    pub runner: Option<crate::Runner>,
 }
 
 impl Default for LoaderConfig {
@@ -48,6 +56,9 @@ impl Default for LoaderConfig {
             limits: Limits::default(),
             inference: None,
             env: Arc::new(|_| None),
+            native: NativeHome::default(),
+            #[cfg(unix)]
+            runner: None,
         }
     }
 }
@@ -58,6 +69,8 @@ pub struct Loader {
     found: RwLock<Found>,
     /// Held while looking again, so that two threads do not compile the same plugin.
     looking: Mutex<()>,
+    /// Raised when the plugins are others than before.
+    generation: AtomicU64,
 }
 
 /// What all plugins of a loader share.
@@ -101,6 +114,11 @@ fn stamp(path: &Path) -> Stamp {
     std::fs::metadata(path).ok().map(|m| (m.len(), m.modified().ok()))
 }
 
+/// A library must still be approved.
+fn may_stay(entry: &Entry, lock: &Lock) -> bool {
+    entry.plugin.form() == Form::Wasm || lock.approves(entry.plugin.sha256())
+}
+
 #[derive(Default)]
 struct Found {
     plugins: BTreeMap<String, Entry>,
@@ -113,6 +131,8 @@ struct Entry {
     folder: PathBuf,
     /// Of the manifest, the artefact and the lock file, as they were when the plugin was listed.
     stamps: [Stamp; 3],
+    /// Why its newest files cannot be used; it is an older state of them then.
+    newer: Option<LoadError>,
 }
 
 impl Loader {
@@ -121,15 +141,18 @@ impl Loader {
     /// # Errors
     /// The lock file is damaged.
     pub fn new(config: LoaderConfig) -> Result<Self, LoadError> {
-        let network = Network { env: config.env.clone(), ..Network::default() };
+        let refusals = Refusals::new(config.cache_dir.join("refused"));
+        let network = Network { env: config.env.clone(), refusals, ..Network::default() };
         let shared = Arc::new(Shared { config, network, runtime: Mutex::default(), hashes: Mutex::default() });
-        let loader = Self { shared, found: RwLock::default(), looking: Mutex::default() };
+        let loader =
+            Self { shared, found: RwLock::default(), looking: Mutex::default(), generation: AtomicU64::new(0) };
         loader.refresh()?;
         Ok(loader)
     }
 
     /// Looks again: new, changed and removed plugins are picked up, unchanged ones stay as they are, and what
-    /// is open goes on with the artefact it was opened from.
+    /// is open goes on with the artefact it was opened from. A plugin whose new files cannot be used stays as it was,
+    /// and the reason is among the [`Loader::problems`].
     ///
     /// # Errors
     /// The lock file is damaged.
@@ -146,14 +169,22 @@ impl Loader {
                 None => match self.load(&folder, &lock, &mut found.problems) {
                     Ok(plugin) => {
                         let stamps = self.stamps(&plugin, &folder);
-                        Entry { plugin: Arc::new(plugin), folder, stamps }
+                        Entry { plugin: Arc::new(plugin), folder, stamps, newer: None }
                     }
-                    Err(e) => {
-                        found.problems.push(e);
-                        continue;
-                    }
+                    Err(e) => match old.iter().find(|entry| entry.folder == folder && may_stay(entry, &lock)) {
+                        Some(before) => {
+                            tracing::error!("{e}; {} stays in use", before.plugin.name());
+                            let stamps = self.stamps(&before.plugin, &folder);
+                            Entry { newer: Some(e), stamps, ..before.clone() }
+                        }
+                        None => {
+                            found.problems.push(e);
+                            continue;
+                        }
+                    },
                 },
             };
+            found.problems.extend(entry.newer.clone());
             let id = entry.plugin.id().to_owned();
             match found.plugins.get(&id) {
                 Some(used) => found.problems.push(LoadError::Twice {
@@ -166,8 +197,19 @@ impl Loader {
                 }
             }
         }
+        let same = |a: &Entry, b: &Entry| Arc::ptr_eq(&a.plugin, &b.plugin);
+        let changed =
+            old.len() != found.plugins.len() || !old.iter().zip(found.plugins.values()).all(|(a, b)| same(a, b));
         *self.found.write() = found;
+        if changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
         Ok(())
+    }
+
+    /// Another number than before if plugins came, went or changed since.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// All usable plugins, by id.
@@ -313,6 +355,44 @@ mod tests {
         assert!(problems[3].contains("d/x.wasm"), "{problems:?}");
         let e = loader.plugin("x.a").unwrap_err().to_string();
         assert!(e.contains("not a component"), "the reason, not that it is missing: {e}");
+    }
+
+    /// A component that says nothing but its name is enough to be listed, if its description is known.
+    #[test]
+    fn a_plugin_that_got_worse_stays_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("plugins/a");
+        install(&folder, "x.a", b"good");
+        let sha = sha256_file(&folder.join("x.wasm")).unwrap();
+        let info = serde_json::json!({
+            "id": "x.a", "version": "0.1.0", "title": "", "description": "", "authors": [], "license": null,
+            "config-schema": null, "nodes": []
+        });
+        let kinds = vec![crate::Kind::Captioner];
+        let info = serde_json::from_value(info).unwrap();
+        crate::description::Description { kinds, imports: vec![], info }.write(&dir.path().join("cache"), &sha);
+
+        let loader = Loader::new(config(dir.path())).unwrap();
+        let (first, generation) = (loader.plugin("x.a").unwrap(), loader.generation());
+        loader.refresh().unwrap();
+        assert_eq!(loader.generation(), generation, "nothing changed");
+
+        install(&folder, "x.a", b"worse than before");
+        loader.refresh().unwrap();
+        assert!(Arc::ptr_eq(&first, &loader.plugin("x.a").unwrap()));
+        for _ in 0..2 {
+            let problems: Vec<String> = loader.problems().iter().map(ToString::to_string).collect();
+            assert!(problems.len() == 1 && problems[0].contains("not a component"), "{problems:?}");
+            loader.refresh().unwrap();
+        }
+        assert_eq!(loader.generation(), generation);
+
+        install(&folder, "x.a", b"good");
+        loader.refresh().unwrap();
+        assert!(loader.problems().is_empty() && loader.generation() > generation);
+        std::fs::remove_dir_all(&folder).unwrap();
+        loader.refresh().unwrap();
+        assert!(loader.plugins().is_empty());
     }
 
     #[test]

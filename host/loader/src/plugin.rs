@@ -3,7 +3,7 @@
 use crate::description::{Description, Explanation};
 use crate::digest::sha256;
 use crate::error::LoadError;
-use crate::grants::Rights;
+use crate::grants::{NativeHome, Rights};
 use crate::kinds::captioner::GuardedCaptioner;
 use crate::kinds::dataset_source::GuardedSource;
 use crate::kinds::evaluator::GuardedEvaluator;
@@ -69,10 +69,10 @@ impl Plugin {
         let description = match cached {
             Some(description) => description,
             None => {
-                let (loaded, description) = load(&shared, form, &path, &sha256).map_err(failed)?;
+                let (loaded, description) = load(&shared, &rights, form, &path, &sha256).map_err(failed)?;
                 description.check(&manifest.id, &rights).map_err(failed)?;
                 description.write(&shared.config.cache_dir, &sha256);
-                artefact = Some(loaded);
+                artefact = loaded;
                 description
             }
         };
@@ -138,7 +138,9 @@ impl Plugin {
             sha256: sha256.clone(),
             nodes: description.info.nodes.iter().map(|n| n.id.clone()).collect(),
             imports: description.imports.clone(),
+            may: rights.may(self.0.shared.config.limits.deadline),
             rights: rights.lines(),
+            refused: self.0.shared.network.refusals.of(&manifest.id),
         }
     }
 
@@ -342,7 +344,7 @@ impl Inner {
                 let bytes = read_unchanged(&self.path, &self.sha256)?;
                 Arc::new(self.shared.runtime()?.load(&bytes, &self.sha256)?) as Arc<dyn Artefact>
             }
-            Form::Native => Arc::new(load_native(&self.shared, &self.path, &self.sha256)?) as Arc<dyn Artefact>,
+            Form::Native => load_native(&self.shared, &self.rights, &self.path, &self.sha256)?,
         };
         *artefact = Some(loaded.clone());
         Ok(loaded)
@@ -358,31 +360,98 @@ fn label(manifest: &Manifest, form: Form, sha256: &str, kind: Option<Kind>) -> S
     format!("plugin {} {} ({kind}{form} {})", manifest.id, manifest.version, &sha256[..sha256.len().min(12)])
 }
 
+/// What a plugin says of itself; with its artefact, if that was loaded for it.
+type Described = (Option<Arc<dyn Artefact>>, Description);
+
 /// Loads an artefact for the first time and asks it what it is.
 fn load(
     shared: &Arc<Shared>,
+    rights: &Rights,
     form: Form,
     path: &std::path::Path,
     sha256: &str,
-) -> Result<(Arc<dyn Artefact>, Description), String> {
+) -> Result<Described, String> {
     match form {
         Form::Wasm => {
             let bytes = read_unchanged(path, sha256)?;
             let linked = shared.runtime()?.load(&bytes, sha256)?;
             let info = linked.describe(|| no_rights(shared)).map_err(|e| e.to_string())?;
             let description = Description { kinds: linked.kinds().to_vec(), imports: linked.imports().to_vec(), info };
-            Ok((Arc::new(linked), description))
+            Ok((Some(Arc::new(linked)), description))
         }
-        Form::Native => {
-            let library = load_native(shared, path, sha256)?;
-            let info = library.describe(no_rights(shared)).map_err(|e| e.to_string())?;
-            let description = Description { kinds: library.kinds(), imports: Vec::new(), info };
-            Ok((Arc::new(library), description))
-        }
+        Form::Native => describe_native(shared, rights, path, sha256),
     }
 }
 
-fn load_native(shared: &Shared, path: &std::path::Path, sha256: &str) -> Result<crate::native::Library, String> {
+/// A new library describes itself in a process of its own if there is a program for that, and is not loaded here yet.
+#[cfg(unix)]
+fn describe_native(
+    shared: &Shared,
+    rights: &Rights,
+    path: &std::path::Path,
+    sha256: &str,
+) -> Result<Described, String> {
+    if shared.config.runner.is_none() {
+        return describe_here(shared, rights, path, sha256);
+    }
+    let separate = separate(shared, path, sha256)?;
+    let (info, kinds) = separate.describe(no_rights(shared)).map_err(|e| format!("describe: {e}"))?;
+    Ok((None, Description { kinds, imports: Vec::new(), info }))
+}
+
+#[cfg(not(unix))]
+fn describe_native(
+    shared: &Shared,
+    rights: &Rights,
+    path: &std::path::Path,
+    sha256: &str,
+) -> Result<Described, String> {
+    describe_here(shared, rights, path, sha256)
+}
+
+fn describe_here(shared: &Shared, rights: &Rights, path: &std::path::Path, sha256: &str) -> Result<Described, String> {
+    if home(shared, rights) == NativeHome::Process {
+        return Err(NO_RUNNER.to_owned());
+    }
+    let library = in_process(shared, path, sha256)?;
+    let info = library.describe(no_rights(shared)).map_err(|e| e.to_string())?;
+    let description = Description { kinds: library.kinds(), imports: Vec::new(), info };
+    Ok((Some(Arc::new(library)), description))
+}
+
+fn home(shared: &Shared, rights: &Rights) -> NativeHome {
+    rights.native().unwrap_or(shared.config.native)
+}
+
+/// The library, in this process or ready for one of its own.
+fn load_native(
+    shared: &Shared,
+    rights: &Rights,
+    path: &std::path::Path,
+    sha256: &str,
+) -> Result<Arc<dyn Artefact>, String> {
+    match home(shared, rights) {
+        NativeHome::InProcess => Ok(Arc::new(in_process(shared, path, sha256)?)),
+        #[cfg(unix)]
+        NativeHome::Process => Ok(Arc::new(separate(shared, path, sha256)?)),
+        #[cfg(not(unix))]
+        NativeHome::Process => Err(NO_RUNNER.to_owned()),
+    }
+}
+
+const NO_RUNNER: &str = "it shall run in a process of its own, which this program does not offer here; `native = \"in-process\"` \
+                         runs it in this one";
+
+#[cfg(unix)]
+fn separate(shared: &Shared, path: &std::path::Path, sha256: &str) -> Result<crate::native::Separate, String> {
+    let runner = shared.config.runner.clone().ok_or(NO_RUNNER)?;
+    let (bytes, folder) = (read_unchanged(path, sha256)?, shared.config.cache_dir.join("native"));
+    let file =
+        crate::native::private_copy(&bytes, sha256, &folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    Ok(crate::native::Separate::new(runner, file))
+}
+
+fn in_process(shared: &Shared, path: &std::path::Path, sha256: &str) -> Result<crate::native::Library, String> {
     let bytes = read_unchanged(path, sha256)?;
     crate::native::Library::load(&bytes, sha256, &shared.config.cache_dir.join("native"))
 }

@@ -65,11 +65,17 @@ pub(crate) fn run(root: &Path, group: Option<&str>) -> Result<ExitCode> {
             sum.add(cargo_test(root, &["--workspace", "--test", "author"], "")?);
             sum.add(cargo_test(root, &["--workspace", "--test", "all"], "kit::")?);
         }
+        Some("isolation") => {
+            set_up(root)?;
+            sum.add(cargo_test(root, &["--workspace", "--test", "isolation"], "")?);
+        }
         Some(module) if MODULES.contains(&module) => {
             set_up(root)?;
             sum.add(cargo_test(root, &["--workspace", "--test", "all"], &format!("{module}::"))?);
         }
-        Some(other) => bail!("unknown group `{other}`; known are unit, goldens, {}, kit, peers", MODULES.join(", ")),
+        Some(other) => {
+            bail!("unknown group `{other}`; known are unit, goldens, {}, isolation, kit, peers", MODULES.join(", "))
+        }
     }
     Ok(report(&sum))
 }

@@ -34,6 +34,13 @@ pub(crate) fn dispatch(cli: &Cli, device: Device) -> Result<Exit, Fail> {
         Command::Train(args) => train::train(args, config),
         Command::Serve(args) => serve::serve(args, config, device),
         Command::FrontEnd { command } => crate::front_end::front_end(command),
+        #[cfg(unix)]
+        Command::NativeRunner => {
+            loader::serve_library()?;
+            Ok(Exit::Ok)
+        }
+        #[cfg(not(unix))]
+        Command::NativeRunner => Err(invalid(anyhow::anyhow!("native libraries in processes of their own need Unix"))),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "anagama", &mut std::io::stdout());
             Ok(Exit::Ok)

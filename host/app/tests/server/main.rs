@@ -10,6 +10,7 @@ mod files;
 #[cfg(target_os = "linux")]
 mod fuzz;
 mod limits;
+mod plugins;
 mod queue;
 mod security;
 mod support;

@@ -1,6 +1,6 @@
 //! Describes images.
 
-use super::{Answer, CallError, Guard, KindRow, MAX_TIMEOUTS};
+use super::{Answer, CallError, Guard, KindRow, MAX_TIMEOUTS, answers};
 use data::{CaptionRequest, Captioner};
 use spec::{Annotation, PluginError, Role};
 
@@ -28,7 +28,7 @@ impl GuardedCaptioner {
         let (mut answers, mut timeouts) = (Vec::new(), 0);
         for (i, request) in batch.iter().enumerate() {
             let what = item(i, batch.len(), &request.image);
-            match self.guard.call(|c| c.caption(std::slice::from_ref(request))) {
+            match self.guard.call(|c| checked(c.caption(std::slice::from_ref(request)))) {
                 Ok(mut one) => {
                     timeouts = 0;
                     let answer = one.pop().unwrap_or_else(|| Ok(Annotation::default()));
@@ -55,7 +55,7 @@ impl Captioner for GuardedCaptioner {
     }
 
     fn caption(&mut self, batch: Vec<CaptionRequest>) -> Result<Vec<Result<Annotation, PluginError>>, PluginError> {
-        match self.guard.call(|c| c.caption(&batch)) {
+        match self.guard.call(|c| checked(c.caption(&batch))) {
             Ok(answers) => {
                 let total = answers.len();
                 let named = answers.into_iter().zip(&batch).enumerate().map(|(i, (answer, request))| {
@@ -79,6 +79,16 @@ impl Captioner for GuardedCaptioner {
             }
         }
     }
+}
+
+/// The answers, looked at. One that cannot be used fails alone: the instance is none the worse for it.
+fn checked(answer: Answer<Vec<Result<Annotation, PluginError>>>) -> Answer<Vec<Result<Annotation, PluginError>>> {
+    let one = |answer: Result<Annotation, PluginError>| {
+        let mut annotation = answer?;
+        let checked = answers::annotation("captioner.caption", &mut annotation);
+        checked.map(|()| annotation).map_err(|fault| PluginError::new(fault.kind(), fault.to_string()))
+    };
+    answer.map(|given| given.map(|all| all.into_iter().map(one).collect()))
 }
 
 fn item(index: usize, total: usize, image: &data::Image) -> String {

@@ -1,6 +1,6 @@
 //! Scores pictures.
 
-use super::{Answer, Guard, KindRow};
+use super::{Answer, Guard, KindRow, answers};
 use data::{Evaluator, Image, Metric, Sample, Score};
 use spec::{PluginError, Role};
 
@@ -47,6 +47,13 @@ impl GuardedEvaluator {
     }
 }
 
+/// Only scores of what was announced.
+fn scored(metrics: &[Metric], answer: Answer<Vec<Vec<Score>>>) -> Answer<Vec<Vec<Score>>> {
+    let scores = answer?;
+    scores.iter().flatten().try_for_each(|s| answers::scores("evaluator.add", metrics, s))?;
+    Ok(scores)
+}
+
 impl Evaluator for GuardedEvaluator {
     fn metrics(&self) -> &[Metric] {
         &self.metrics
@@ -60,7 +67,9 @@ impl Evaluator for GuardedEvaluator {
     }
 
     fn add(&mut self, batch: Vec<Sample>) -> Result<Vec<Vec<Score>>, PluginError> {
-        match self.call(|e| e.add(&batch)) {
+        let metrics = self.metrics.clone();
+        let add = |e: &mut (dyn RawEvaluator + 'static), batch: &[Sample]| scored(&metrics, e.add(batch));
+        match self.call(|e| add(e, &batch)) {
             Ok(scores) => {
                 self.samples.extend(batch);
                 Ok(scores)
@@ -68,7 +77,7 @@ impl Evaluator for GuardedEvaluator {
             Err(e) if batch.len() > 1 && !e.is_final() => {
                 let mut scores = Vec::new();
                 for sample in batch {
-                    let one = self.call(|e| e.add(std::slice::from_ref(&sample)));
+                    let one = self.call(|e| add(e, std::slice::from_ref(&sample)));
                     scores.extend(one.map_err(|e| self.guard.blame(&format!("sample `{}`", sample.id), &e))?);
                     self.samples.push(sample);
                 }
@@ -85,7 +94,12 @@ impl Evaluator for GuardedEvaluator {
     }
 
     fn finish(&mut self) -> Result<Vec<Score>, PluginError> {
-        let result = self.call(|e| e.finish());
+        let metrics = self.metrics.clone();
+        let result = self.call(|e| {
+            let scores = e.finish()?;
+            scores.iter().try_for_each(|s| answers::scores("evaluator.finish", &metrics, s))?;
+            Ok(scores)
+        });
         let scores = result.map_err(|e| self.guard.blame("finish", &e))?;
         self.samples.clear();
         Ok(scores)
@@ -99,11 +113,11 @@ mod tests {
 
     /// Counts; dies on batches and on the id `bad`.
     #[derive(Default)]
-    struct Counting(usize, usize);
+    struct Counting(usize, usize, Vec<Metric>);
 
     impl RawEvaluator for Counting {
         fn metrics(&self) -> &[Metric] {
-            &[]
+            &self.2
         }
         fn reference(&mut self, images: &[Image]) -> Answer<()> {
             self.0 += images.len();
@@ -124,8 +138,16 @@ mod tests {
 
     #[test]
     fn a_crash_loses_the_bad_sample_alone() {
-        let guard =
-            Guard::<dyn RawEvaluator>::new("plugin x".into(), Box::new(|| Ok(Box::new(Counting::default())))).unwrap();
+        let n = Metric {
+            name: "n".into(),
+            higher_is_better: true,
+            low: 0.0,
+            high: 1.0,
+            per_sample: false,
+            description: String::new(),
+        };
+        let open = move || Ok(Box::new(Counting(0, 0, vec![n.clone()])) as Box<dyn RawEvaluator>);
+        let guard = Guard::<dyn RawEvaluator>::new("plugin x".into(), Box::new(open)).unwrap();
         let mut evaluator = GuardedEvaluator::new(guard).unwrap();
         let image = Image::new(1, 1, data::PixelFormat::L8, vec![0]).unwrap();
         let sample = |id: &str| Sample {

@@ -3,6 +3,7 @@
 //! Each kind has one file with the calls that both forms implement (`Raw…`) and the object that the host gets. The
 //! object makes a crashed instance anew, tries a batch again one by one, and says who failed.
 
+pub(crate) mod answers;
 pub(crate) mod captioner;
 pub(crate) mod dataset_source;
 pub(crate) mod evaluator;

@@ -1,6 +1,6 @@
 //! Rewrites annotations.
 
-use super::{Answer, Guard, KindRow};
+use super::{Answer, Guard, KindRow, answers};
 use data::{FilterRequest, TagFilter, Verdict};
 use spec::{PluginError, Role};
 
@@ -31,8 +31,19 @@ impl GuardedFilter {
         let observed = &self.observed;
         let replay =
             |f: &mut (dyn RawFilter + 'static)| if observed.is_empty() { Ok(Ok(())) } else { f.observe(observed) };
-        self.guard.call_after(replay, |f| f.apply(batch))
+        self.guard.call_after(replay, |f| checked(f.apply(batch)))
     }
+}
+
+/// The verdicts, looked at.
+fn checked(answer: Answer<Vec<Verdict>>) -> Answer<Vec<Verdict>> {
+    let mut verdicts = answer?;
+    for verdict in verdicts.iter_mut().flatten() {
+        if let Verdict::Keep(annotation) = verdict {
+            answers::annotation("tag-filter.apply", annotation)?;
+        }
+    }
+    Ok(verdicts)
 }
 
 impl TagFilter for GuardedFilter {

@@ -18,7 +18,7 @@ use spec::{Annotation, PluginError};
 use std::ffi::c_void;
 
 /// An object that a library's `open` made.
-struct Opened<T: 'static> {
+pub(super) struct Opened<T: 'static> {
     table: &'static T,
     this: *mut c_void,
     close: unsafe extern "C" fn(*mut c_void),
@@ -37,6 +37,27 @@ impl<T> Drop for Opened<T> {
             unsafe { close(this) };
             abi::OK
         });
+    }
+}
+
+impl<T> Opened<T> {
+    /// What was opened elsewhere.
+    #[cfg(unix)]
+    pub(super) fn new(table: &'static T, close: unsafe extern "C" fn(*mut c_void), objects: Objects) -> Self {
+        Self { table, this: std::ptr::null_mut(), close, objects }
+    }
+}
+
+impl Opened<abi::EvaluatorTable> {
+    /// With what it says that it measures.
+    pub(super) fn evaluator(self) -> Result<Box<dyn RawEvaluator>, OpenError> {
+        let results = self.objects.enter(|sink| {
+            // SAFETY: `this` comes from this table's `open`.
+            unsafe { (self.table.metrics)(self.this, sink) }
+        });
+        let metrics =
+            results?.map_err(OpenError::Refused)?.json(0).map_err(|e| OpenError::Link(format!("metrics: {e}")))?;
+        Ok(Box::new(OpenedEvaluator { opened: self, metrics }))
     }
 }
 
@@ -94,14 +115,7 @@ impl Artefact for Library {
     fn evaluator(&self, config: &str, services: Services) -> Result<Box<dyn RawEvaluator>, OpenError> {
         // SAFETY: this is the table of this interface.
         let t = unsafe { self.interface::<abi::EvaluatorTable>(evaluator::ROW.interface)? };
-        let (opened, _) = self.open(t, t.thread_safety, t.open, t.close, config, services)?;
-        let results = opened.objects.enter(|sink| {
-            // SAFETY: `this` comes from this table's `open`.
-            unsafe { (t.metrics)(opened.this, sink) }
-        });
-        let metrics =
-            results?.map_err(OpenError::Refused)?.json(0).map_err(|e| OpenError::Link(format!("metrics: {e}")))?;
-        Ok(Box::new(OpenedEvaluator { opened, metrics }))
+        self.open(t, t.thread_safety, t.open, t.close, config, services)?.0.evaluator()
     }
 
     fn node(&self, services: Services) -> Result<Box<dyn RawNode>, OpenError> {

@@ -1,13 +1,31 @@
 //! Native libraries: loaded after approval, spoken to through the C tables of `plugin-abi`.
 //!
 //! A library is never unloaded: its threads, thread-locals and pointers may outlive any count we keep. A call cannot
-//! be interrupted; cancelling and the deadline reach it through `cancelled` and through the host's functions.
+//! be interrupted; cancelling and the deadline reach it through `cancelled` and through the host's functions. In a process of
+//! its own (`process`) it can: that is ended, and with it what went wrong.
 
 mod calls;
+#[cfg(unix)]
+mod child;
+#[cfg(unix)]
+mod frames;
+#[cfg(all(test, unix))]
+mod fuzz_tests;
 mod host;
 mod nodes;
 mod objects;
+#[cfg(unix)]
+mod process;
+#[cfg(unix)]
+mod relay;
 mod values;
+
+#[cfg(unix)]
+pub use child::serve_library;
+#[cfg(unix)]
+pub use process::Runner;
+#[cfg(unix)]
+pub(crate) use process::Separate;
 
 use crate::kinds::{KINDS, Kind, OpenError};
 use crate::lock::write_atomic;
@@ -40,7 +58,7 @@ impl Library {
             return Ok(*library);
         }
         let file = private_copy(bytes, sha, folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let library = open(&file)?;
+        let library = open(&file, |table| table)?;
         loaded.insert(sha.to_owned(), library);
         Ok(library)
     }
@@ -90,7 +108,7 @@ impl Library {
     }
 }
 
-fn private_copy(bytes: &[u8], sha: &str, folder: &Path) -> std::io::Result<std::path::PathBuf> {
+pub(crate) fn private_copy(bytes: &[u8], sha: &str, folder: &Path) -> std::io::Result<std::path::PathBuf> {
     std::fs::create_dir_all(folder)?;
     #[cfg(unix)]
     {
@@ -105,7 +123,7 @@ fn private_copy(bytes: &[u8], sha: &str, folder: &Path) -> std::io::Result<std::
     Ok(file)
 }
 
-fn open(file: &Path) -> Result<Library, String> {
+fn open(file: &Path, change: impl FnOnce(HostTable) -> HostTable) -> Result<Library, String> {
     // SAFETY: loading runs the library's initialisers. The user approved exactly these bytes, knowing that.
     let library = unsafe { open_now(file) }.map_err(|e| format!("does not load: {e}"))?;
     // Never unloaded, see the module's documentation.
@@ -114,7 +132,7 @@ fn open(file: &Path) -> Result<Library, String> {
     let entry = unsafe { library.get::<Entry>(ENTRY.as_bytes()) }
         .map_err(|e| format!("is no plugin: it does not export `{ENTRY}`: {e}"))?;
     let context: &'static LibraryContext = Box::leak(Box::default());
-    let host: &'static HostTable = Box::leak(Box::new(host::table(context)));
+    let host: &'static HostTable = Box::leak(Box::new(change(host::table(context))));
     // SAFETY: the host's table lives as long as the process.
     let pointer = unsafe { entry(host) };
     if pointer.is_null() {

@@ -31,6 +31,9 @@ pub(super) enum Object {
 pub(super) struct Objects {
     inner: RefCell<Inner>,
     context: &'static LibraryContext,
+    /// The library's own process, if it has one.
+    #[cfg(unix)]
+    process: RefCell<Option<super::process::Process>>,
 }
 
 pub(super) struct Inner {
@@ -51,7 +54,39 @@ thread_local! {
 impl Objects {
     pub(super) fn new(services: Services, context: &'static LibraryContext) -> Self {
         let inner = Inner { services, entries: HashMap::new(), last: 0, views: Vec::new(), stop: None };
-        Self { inner: RefCell::new(inner), context }
+        Self {
+            inner: RefCell::new(inner),
+            context,
+            #[cfg(unix)]
+            process: RefCell::default(),
+        }
+    }
+
+    /// As they are, for a library in a process of its own.
+    #[cfg(unix)]
+    pub(super) fn with_process(self, process: super::process::Process) -> Self {
+        self.process.replace(Some(process));
+        self
+    }
+
+    /// A call into that process.
+    #[cfg(unix)]
+    pub(super) fn process<T>(
+        &self,
+        f: impl FnOnce(&mut super::process::Process) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        match self.process.borrow_mut().as_mut() {
+            Some(process) => f(process),
+            None => Err(Fault::Trapped("it has no process".to_owned())),
+        }
+    }
+
+    /// The call in progress has failed for this reason.
+    #[cfg(unix)]
+    pub(super) fn stop(&self, fault: Fault) {
+        let mut inner = self.inner.borrow_mut();
+        // The first reason is the reason.
+        inner.stop.get_or_insert(fault);
     }
 
     /// Gives the plugin a handle on `object`.
@@ -86,12 +121,25 @@ impl Objects {
         if let Some(fault) = inner.stop.take() {
             return Err(fault);
         }
+        if results.bytes > MAX_RESULTS {
+            let (found, limit) = (results.bytes >> 20, MAX_RESULTS >> 20);
+            return Err(Fault::Trapped(format!(
+                "it broke the contract: it answered with {found} MiB, {limit} MiB are allowed"
+            )));
+        }
         match status {
             OK => Ok(Ok(results)),
             PANICKED => Err(Fault::Trapped(results.error().message)),
             _ => Ok(Err(results.error())),
         }
     }
+}
+
+/// The objects of the call that this thread is in.
+#[cfg(unix)]
+pub(super) fn objects<'a>() -> Option<&'a Objects> {
+    // SAFETY: set by `enter` on this thread, which outlives the call and puts the old value back when it ends.
+    unsafe { CURRENT.get().as_ref() }
 }
 
 /// Runs `f` with the objects of the call that this thread is in.
@@ -164,7 +212,12 @@ fn unknown<T>(what: &str, handle: u64) -> Result<T, PluginError> {
 #[derive(Default)]
 pub(super) struct Results {
     pub(super) items: Vec<(u64, i32, Vec<u8>)>,
+    /// Bytes put so far; what goes beyond [`MAX_RESULTS`] is counted and not kept.
+    bytes: usize,
 }
+
+/// Bytes that one call may answer with.
+const MAX_RESULTS: usize = 256 << 20;
 
 impl Results {
     fn sink(&mut self) -> Sink {
@@ -225,5 +278,8 @@ unsafe extern "C" fn put(ctx: *mut c_void, index: u64, status: i32, data: Str) {
     // SAFETY: `ctx` is the `Results` of the call in progress, used by the plugin's thread alone, and the bytes are
     // lent for this call.
     let (results, data) = unsafe { (&mut *ctx.cast::<Results>(), data.bytes()) };
-    results.items.push((index, status, data.to_vec()));
+    results.bytes = results.bytes.saturating_add(data.len());
+    if results.bytes <= MAX_RESULTS {
+        results.items.push((index, status, data.to_vec()));
+    }
 }

@@ -20,6 +20,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(600);
 impl Services {
     /// The whole file at an address.
     pub(crate) fn download(&mut self, url: &str) -> Result<Result<Vec<u8>, PluginError>, Fault> {
+        let fetched = self.download_file(url)?;
+        Ok(self.note(fetched))
+    }
+
+    fn download_file(&mut self, url: &str) -> Result<Result<Vec<u8>, PluginError>, Fault> {
         // A file may take longer than a call into a plugin; only cancelling ends it early.
         self.limits.deadline = TRIES * (TRY + MAX_PAUSE);
         self.begin_call();
@@ -101,16 +106,23 @@ impl Services {
     }
 }
 
-/// What all plugins share of the network.
+/// What all plugins share of the network, and of what they were refused there and elsewhere.
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) env: super::secrets::EnvFn,
     pub(crate) pace: Arc<super::pace::Pace>,
+    pub(crate) responses: Arc<super::responses::Responses>,
+    pub(crate) refusals: super::refusals::Refusals,
 }
 
 impl Default for Network {
-    /// No environment.
+    /// No environment, and no place for refusals.
     fn default() -> Self {
-        Self { env: Arc::new(|_| None), pace: Arc::default() }
+        Self {
+            env: Arc::new(|_| None),
+            pace: Arc::default(),
+            responses: Arc::default(),
+            refusals: super::refusals::Refusals::default(),
+        }
     }
 }

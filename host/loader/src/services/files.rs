@@ -75,6 +75,10 @@ impl Services {
 
     /// Where a path below a granted root really lies.
     pub(crate) fn resolve(&self, root: &str, path: &str) -> Result<(PathBuf, PathBuf), PluginError> {
+        self.note(self.really(root, path))
+    }
+
+    fn really(&self, root: &str, path: &str) -> Result<(PathBuf, PathBuf), PluginError> {
         let Some(base) = self.call.folders.get(root).or_else(|| self.rights.folders.get(root)) else {
             let mut known: Vec<&str> =
                 self.call.folders.keys().chain(self.rights.folders.keys()).map(String::as_str).collect();

@@ -1,5 +1,6 @@
 //! Outgoing HTTP: only granted URLs, redirects checked again, no address of the local network by name.
 
+use super::responses::{Known, Responses};
 use super::secrets::{self, Filled};
 use super::{Services, refuse};
 use crate::error::Fault;
@@ -78,10 +79,17 @@ pub(crate) struct Answer {
     pub(crate) headers: Vec<(String, String)>,
     /// How long the server asks to wait, in milliseconds.
     pub(crate) wait: Option<u64>,
+    /// It came from another address than was asked.
+    pub(crate) redirected: bool,
 }
 
 impl Services {
-    pub(crate) fn fetch(&self, mut request: Request) -> Result<Result<Response, PluginError>, Fault> {
+    pub(crate) fn fetch(&self, request: Request) -> Result<Result<Response, PluginError>, Fault> {
+        let fetched = self.fetch_whole(request)?;
+        Ok(self.note(fetched))
+    }
+
+    fn fetch_whole(&self, mut request: Request) -> Result<Result<Response, PluginError>, Fault> {
         // The checks need no thread and give the refusal at once.
         let prepared = self.agent().and_then(|agent| {
             let url = allowed(&self.rights, request.method, &request.url)?;
@@ -95,6 +103,17 @@ impl Services {
         match secrets::fill(&self.rights, &self.network.env, method, &mut url, &mut request.headers) {
             Ok(filled) => agent.secrets = filled.into(),
             Err(e) => return Ok(Err(e)),
+        }
+        let max = request.max_bytes.unwrap_or(u64::MAX).min(self.limits.transfer);
+        let key = Responses::key(&self.label, &request, !agent.secrets.is_empty());
+        let mut old = None;
+        match key.as_ref().map_or(Known::Nothing, |key| self.network.responses.known(key)) {
+            Known::Fresh(response) if response.body.len() as u64 <= max => return Ok(Ok(response)),
+            Known::Stale(tag, response) if response.body.len() as u64 <= max => {
+                request.headers.push(("if-none-match".to_owned(), tag));
+                old = Some(response);
+            }
+            _ => {}
         }
         let asked = Duration::from_millis(request.timeout_ms.map_or(u64::MAX, u64::from)).min(self.remaining());
         let host = url.authority().to_owned();
@@ -112,9 +131,9 @@ impl Services {
             self.sleep(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
             self.check()?;
         }
-        let max = request.max_bytes.unwrap_or(u64::MAX).min(self.limits.transfer);
         let until = Instant::now() + asked.min(self.remaining());
-        let (rights, pace) = (self.rights.clone(), self.network.pace.clone());
+        let (rights, pace, responses) =
+            (self.rights.clone(), self.network.pace.clone(), self.network.responses.clone());
         self.blocking(move || {
             let mut part = Part::default();
             let answer = exchange(&rights, url.clone(), request, until, max, &agent, &mut part)?;
@@ -127,8 +146,23 @@ impl Services {
                 e.retry_after_ms = answer.wait;
                 return Err(e);
             }
+            if let (304, Some(mut response), Some(key)) = (answer.status, old, &key) {
+                // Still good: what is said of it anew counts.
+                for (name, value) in answer.headers {
+                    if ["cache-control", "etag", "age", "date", "expires"].contains(&name.as_str()) {
+                        response.headers.retain(|(n, _)| *n != name);
+                        response.headers.push((name, value));
+                    }
+                }
+                responses.keep(key.clone(), &response);
+                return Ok(response);
+            }
             let body = agent.secrets.hide_bytes(part.body);
-            Ok(Response { status: answer.status, headers: answer.headers, body })
+            let response = Response { status: answer.status, headers: answer.headers, body };
+            if let Some(key) = key.filter(|_| !answer.redirected) {
+                responses.keep(key, &response);
+            }
+            Ok(response)
         })
     }
 
@@ -189,10 +223,11 @@ fn follow(
     agent: &Agent,
     part: &mut Part,
 ) -> Result<Answer, PluginError> {
-    for _ in 0..=MAX_REDIRECTS {
-        let answer = once(&url, &request, until, max, agent, part)?;
+    for hop in 0..=MAX_REDIRECTS {
+        let mut answer = once(&url, &request, until, max, agent, part)?;
         let location = answer.headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.clone());
         let (true, Some(location)) = ([301, 302, 303, 307, 308].contains(&answer.status), location) else {
+            answer.redirected = hop > 0;
             return Ok(answer);
         };
         part.body.clear();
@@ -273,7 +308,7 @@ fn once(
         return refuse(ErrorKind::TooLarge, format!("{url}: the answer is longer than {max} bytes"));
     }
     let wait = header("retry-after").and_then(|v| v.trim().parse::<u64>().ok()).map(|s| s.min(MAX_SILENCE) * 1000);
-    Ok(Answer { status, headers, wait })
+    Ok(Answer { status, headers, wait, redirected: false })
 }
 
 fn failed(url: &Url, error: &ureq::Error) -> PluginError {
@@ -469,6 +504,39 @@ mod tests {
         let mut request = get(url("x"));
         request.headers.push(("Host".into(), "other".into()));
         assert_eq!(s.fetch(request).unwrap().unwrap_err().kind, ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn answers_are_used_again_as_long_as_their_server_says() {
+        let answer = |headers: &str, body: &str| {
+            format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+        };
+        let (port, asked) = server(vec![
+            answer("cache-control: max-age=60\r\n", "kept"),
+            answer("cache-control: no-store\r\n", "first"),
+            answer("cache-control: no-store\r\n", "second"),
+            answer("etag: \"1\"\r\n", "tagged"),
+            "HTTP/1.1 304 Not Modified\r\nconnection: close\r\ncache-control: max-age=60\r\n\r\n".into(),
+            redirect("/b"),
+            answer("cache-control: max-age=60\r\n", "elsewhere"),
+            ok("again"),
+        ]);
+        let s = granted(&[format!("http://127.0.0.1:{port}/*")]);
+        let body = |path: &str| {
+            let response = s.fetch(get(format!("http://127.0.0.1:{port}/{path}"))).unwrap().unwrap();
+            (response.status, String::from_utf8(response.body).unwrap())
+        };
+        let is = |text: &str| (200, text.to_owned());
+        assert_eq!([body("a"), body("a"), body("a")], [is("kept"), is("kept"), is("kept")]);
+        assert_eq!([body("s"), body("s")], [is("first"), is("second")], "no-store");
+        assert_eq!([body("t"), body("t"), body("t")], [is("tagged"), is("tagged"), is("tagged")]);
+        assert_eq!([body("r"), body("r")], [is("elsewhere"), is("again")], "a redirect may lead elsewhere tomorrow");
+        let lines: Vec<String> = asked.iter().collect();
+        assert_eq!(lines.len(), 8);
+        assert!(lines[4].contains("if-none-match: \"1\""), "{}", lines[4]);
+        let mut short = get(format!("http://127.0.0.1:{port}/a"));
+        short.max_bytes = Some(2);
+        assert!(s.fetch(short).unwrap().is_err(), "a kept answer is no way around a limit");
     }
 
     #[test]

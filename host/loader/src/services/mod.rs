@@ -9,6 +9,8 @@ pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod models;
 pub(crate) mod pace;
+pub(crate) mod refusals;
+pub(crate) mod responses;
 pub(crate) mod secrets;
 pub(crate) mod storage;
 pub(crate) mod tensors;
@@ -82,6 +84,11 @@ impl Services {
         } else {
             Ok(())
         }
+    }
+
+    /// Passes a result on; a refusal is kept for `plugins explain`.
+    pub(crate) fn note<T>(&self, result: Result<T, PluginError>) -> Result<T, PluginError> {
+        self.network.refusals.note(&self.label, result)
     }
 
     /// Time left for the call.

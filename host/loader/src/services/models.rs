@@ -21,7 +21,7 @@ impl Services {
         options: Option<&str>,
     ) -> Result<Result<Arc<dyn Session>, PluginError>, Fault> {
         if let Err(missing) = self.rights.model(name) {
-            return Ok(refuse(ErrorKind::Denied, missing));
+            return Ok(self.note(refuse(ErrorKind::Denied, missing)));
         }
         let options = match options.map(serde_json::from_str::<serde_json::Value>).transpose() {
             Ok(options) => options,
@@ -50,7 +50,7 @@ impl Services {
                 ErrorKind::Unsupported,
                 format!("model `{model}`: no generation model is registered with this host"),
             ),
-            Err(missing) => refuse(ErrorKind::Denied, missing),
+            Err(missing) => self.note(refuse(ErrorKind::Denied, missing)),
         }
     }
 }

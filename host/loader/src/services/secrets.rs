@@ -110,6 +110,10 @@ fn read_file(path: &Path) -> Result<String, String> {
 }
 
 impl Filled {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
     /// The text with names in the place of values.
     pub(crate) fn hide(&self, text: &str) -> String {
         let mut out = text.to_owned();

@@ -85,7 +85,10 @@ fn explain(state: &State, error: &wasmtime::Error) -> String {
     };
     if let Some(wanted) = state.refused {
         let cap = state.services.limits.memory >> 20;
-        text = format!("it asked for {} MiB of memory, the limit is {cap} MiB ({text})", wanted >> 20);
+        let wanted = wanted.div_ceil(1 << 20);
+        text = format!(
+            "it asked for {wanted} MiB of memory, the limit is {cap} MiB; `memory-mib` under [limits] allows more ({text})"
+        );
     }
     text
 }
