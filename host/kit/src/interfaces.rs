@@ -175,7 +175,7 @@ impl Printer<'_> {
         let signature = format!("{}({}){result}", function.item_name(), params.join(", "));
         if mark == "-" {
             let text = first_line(&function.docs);
-            let _ = write!(page, "{}- `{signature}`{text}\n", if page.ends_with("\n- ") { "" } else { "\n" });
+            let _ = writeln!(page, "\n- `{signature}`{text}");
         } else {
             let _ = write!(page, "\n{mark} `{}`\n\n```wit\n{signature}\n```\n", function.item_name());
             if let Some(text) = paragraph(&function.docs) {

@@ -25,8 +25,8 @@ impl GuardedSource {
     }
 }
 
-/// Pages in a row without anything new before a listing is taken for an endless one.
-const MAX_STALE: usize = 100;
+/// Pages in a row without anything new before a listing is taken for an endless one. Of a large site much may be left out.
+const MAX_STALE: usize = 10_000;
 
 /// Where a listing has been, to see that it goes in circles. Only hashes are kept.
 #[derive(Default)]

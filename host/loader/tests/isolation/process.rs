@@ -166,3 +166,41 @@ fn child_of(parent: u32) -> Option<u32> {
 fn cpu(process: u32) -> u64 {
     stat(process).filter(|s| s[0] != "Z").and_then(|s| s[11].parse().ok()).unwrap_or(0)
 }
+
+/// It crashes before anything could be asked: listing it must not take the program along.
+#[test]
+fn a_library_that_crashes_when_it_is_loaded_is_a_problem_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("plugins/bomb");
+    std::fs::create_dir_all(&folder).unwrap();
+    let code = "#include <stdlib.h>\n#include <stdio.h>\n__attribute__((constructor)) static void go(void) {\n    \
+                fputs(\"here I go\\n\", stderr);\n    abort();\n}\n";
+    std::fs::write(dir.path().join("bomb.c"), code).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(folder.join("libbomb.so")).arg(dir.path().join("bomb.c"));
+    if !compiler.status().is_ok_and(|s| s.success()) {
+        eprintln!("SKIPPED: isolation: no C compiler `cc`, so no library that crashes when it is loaded");
+        return;
+    }
+    let manifest = format!(
+        "id = \"test.bomb\"\nversion = \"0.1.0\"\nwit = \"anagama:plugin@0.1.0\"\n[native]\n{} = \"libbomb.so\"\n",
+        loader::NATIVE_TARGET
+    );
+    std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+    let config = loader::LoaderConfig {
+        plugin_dirs: vec![dir.path().join("plugins")],
+        cache_dir: dir.path().join("cache"),
+        lock_file: dir.path().join("lock.json"),
+        // Where it would run does not matter: it is asked elsewhere first.
+        native: loader::NativeHome::InProcess,
+        runner: Some(loader::Runner { program: env!("CARGO_BIN_EXE_native-runner").into(), arguments: Vec::new() }),
+        ..loader::LoaderConfig::default()
+    };
+    loader::approve(&config.lock_file, &folder).unwrap();
+    let loader = loader::Loader::new(config).unwrap();
+    let problems: Vec<String> = loader.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    for wanted in ["plugin test.bomb 0.1.0 (native ", "describe", "signal 6 (abort)", "here I go"] {
+        assert!(problems[0].contains(wanted), "`{wanted}` is not in {}", problems[0]);
+    }
+}

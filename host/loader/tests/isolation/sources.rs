@@ -21,9 +21,9 @@ pub(crate) fn rows() -> Vec<Row> {
         row("goes in a circle of pages", "an error on the way back", gone, || {
             listing("circle", 10, &["which was there before"])
         }),
-        row("gives page after page without anything new", "an error after 100 of them", gone, || {
-            listing("repeated-ids", 200, &["100 pages in a row"])?;
-            listing("empty-pages", 200, &["100 pages in a row"])
+        row("gives page after page without anything new", "an error after 10,000 of them", gone, || {
+            listing("repeated-ids", 20_000, &["10000 pages in a row"])?;
+            listing("empty-pages", 20_000, &["10000 pages in a row"])
         }),
         row(
             "gives new pictures without end, and a total that grows",

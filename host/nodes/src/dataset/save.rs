@@ -44,7 +44,8 @@ impl TypedNode for SaveDataset {
             let bytes = std::fs::read(&item.path).with_context(|| format!("cannot read {}", item.path.display()))?;
             let stem = self.stem(item);
             // Pictures of different folders may have one name.
-            let n = taken.entry(stem.clone()).or_default();
+            // Some file systems do not tell capitals from others.
+            let n = taken.entry(stem.to_lowercase()).or_default();
             *n += 1;
             let stem = if *n > 1 { format!("{stem}_{n}") } else { stem };
             let ending = ending(&item.path, &bytes);
@@ -77,9 +78,18 @@ impl SaveDataset {
     }
 }
 
-/// Without what would lead into another folder.
+/// Bytes of a name; with its ending and number it must fit into what file systems allow.
+const MAX_NAME: usize = 200;
+
+/// Without what would lead into another folder, or make the name look like another.
 fn plain(name: &str) -> String {
-    let name: String = name.chars().map(|c| if "/\\:\0".contains(c) { '_' } else { c }).collect();
+    let odd = |c: char| {
+        "/\\:".contains(c) || c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut name: String = name.chars().map(|c| if odd(c) { '_' } else { c }).collect();
+    while name.len() > MAX_NAME {
+        name.pop();
+    }
     if name.trim_matches('.').is_empty() { "_".to_owned() } else { name }
 }
 
@@ -88,4 +98,18 @@ fn ending(path: &Path, bytes: &[u8]) -> String {
     let own = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     let found = || (if bytes.starts_with(b"\xff\xd8") { "jpg" } else { "png" }).to_owned();
     own.unwrap_or_else(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_their_folder_and_look_like_what_they_are() {
+        assert_eq!(plain("a/b\\c:d\0"), "a_b_c_d_");
+        assert_eq!(plain("exe\u{202e}gnp"), "exe_gnp");
+        assert_eq!((plain(".."), plain("é 漢 e\u{301}")), ("_".into(), "é 漢 e\u{301}".into()));
+        let long = plain(&"漢".repeat(300));
+        assert!(long.len() <= MAX_NAME && long.chars().all(|c| c == '漢'));
+    }
 }
