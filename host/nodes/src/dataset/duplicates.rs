@@ -1,7 +1,7 @@
 use crate::files;
 use anyhow::Context as _;
 use data::duplicates::{Cluster, Limits, Print, Quality, clusters, links};
-use data::{Dataset, DecodeLimits, Image, Item};
+use data::{Dataset, DecodeLimits, Item};
 use engine::{Context, Level, Outputs, TypedNode, WithUi};
 use serde_json::{Map, Value, json};
 use spec::Inputs;
@@ -58,9 +58,9 @@ impl TypedNode for MarkDuplicates {
         let mut left = BTreeSet::new();
         for (number, cluster) in found.iter().enumerate() {
             let best = &items[cluster.best].id;
-            mark(&mut marked.items[cluster.best], json!({"cluster": number, "best": true}));
+            mark(&mut marked.items[cluster.best], "duplicate", json!({"cluster": number, "best": true}));
             for (at, relation) in &cluster.others {
-                mark(&mut marked.items[*at], json!({"cluster": number, "relation": relation, "of": best}));
+                mark(&mut marked.items[*at], "duplicate", json!({"cluster": number, "relation": relation, "of": best}));
                 let goes = match self.without.as_str() {
                     "all" => true,
                     "copies and crops" => relation.is_copy() || *relation == data::duplicates::Relation::Crop,
@@ -129,9 +129,8 @@ pub(crate) fn on_all_cores<T: Send>(
 
 fn look(item: &Item, crops: bool) -> anyhow::Result<Looked> {
     let bytes = std::fs::read(&item.path)?;
-    let image = Image::decode(&bytes, &DecodeLimits::default())?;
     let lossless = bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"BM") || bytes.get(12..16) == Some(b"VP8L");
-    Ok((Print::of(&image, &item.digest, crops)?, bytes.len() as u64, lossless))
+    Ok((Print::read(&bytes, &item.digest, &DecodeLimits::default(), crops)?, bytes.len() as u64, lossless))
 }
 
 fn quality(item: &Item, (print, bytes, lossless): &Looked) -> Quality {
@@ -147,9 +146,10 @@ fn extra(item: &Item) -> Map<String, Value> {
     item.annotation.extra.as_deref().and_then(|e| serde_json::from_str(e).ok()).unwrap_or_default()
 }
 
-fn mark(item: &mut Item, mark: Value) {
+/// Notes something about a picture under this key of its `extra`.
+pub(super) fn mark(item: &mut Item, key: &str, mark: Value) {
     let mut extra = extra(item);
-    extra.insert("duplicate".to_owned(), mark);
+    extra.insert(key.to_owned(), mark);
     item.annotation.extra = Some(Value::Object(extra).to_string());
 }
 

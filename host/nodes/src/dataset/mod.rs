@@ -1,5 +1,6 @@
 //! Data sets: reading those of other trainers, saving, joining, reporting. Other sources are plugins.
 
+mod check_pictures;
 mod duplicates;
 mod kohya;
 mod masks;
@@ -22,6 +23,7 @@ pub(crate) const NODES: &[Make] = &[
     node::<kohya::KohyaFolders>,
     node::<masks::DatasetMasks>,
     node::<duplicates::MarkDuplicates>,
+    node::<check_pictures::CheckPictures>,
     node::<report::DatasetReport>,
     node::<review::ReviewCaptions>,
     node::<save::SaveDataset>,
