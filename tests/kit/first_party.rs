@@ -35,7 +35,7 @@ fn first_party_plugins_pass_the_suite() {
     let dir = tempfile::tempdir().unwrap();
     let registry = inference::Registry::new(vec![root().join("examples/models")]);
     let cache = dir.path().join("cache");
-    let bench = Bench { form: Form::Wasm, cache: &cache, inference: Some(Arc::new(registry)) };
+    let bench = Bench { form: Form::Wasm, cache: &cache, inference: Some(Arc::new(registry)), compiler: None };
     let mut failures = Vec::new();
     let all = rows();
     for name in all.iter().map(|row| row.0).collect::<BTreeSet<_>>() {

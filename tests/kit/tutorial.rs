@@ -1,5 +1,6 @@
 //! docs/plugins.md is followed word by word: its commands are typed, its files written, and what it says is printed must be
-//! printed, line by line; `…` stands for anything.
+//! printed, line by line; `…` stands for anything. What needs the tool of a language says so, and is left out, with the
+//! reason printed, where that cannot be had.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,8 @@ enum Step {
     Write(String, String),
     /// A command, and lines that it prints.
     Type(String, Vec<String>),
+    /// What follows up to the next block needs a language's tool; none: no longer.
+    Needs(Option<String>),
 }
 
 fn steps(page: &str) -> Vec<Step> {
@@ -20,7 +23,9 @@ fn steps(page: &str) -> Vec<Step> {
         let body: Vec<&str> = lines.by_ref().take_while(|l| *l != "```").collect();
         if let Some(file) = info.split_whitespace().find_map(|w| w.strip_prefix("file=")) {
             steps.push(Step::Write(file.to_owned(), body.join("\n") + "\n"));
-        } else if info == "console" {
+        } else if info.split_whitespace().next() == Some("console") {
+            let needs = info.split_whitespace().find_map(|w| w.strip_prefix("needs="));
+            steps.push(Step::Needs(needs.map(str::to_owned)));
             for line in body {
                 match (line.strip_prefix("$ "), steps.last_mut()) {
                     (Some(command), _) => steps.push(Step::Type(command.to_owned(), Vec::new())),
@@ -56,8 +61,9 @@ fn fits(wanted: &str, line: &str) -> bool {
     true
 }
 
-fn type_in(command: &str, folder: &Path, home: &Path) -> (bool, String) {
-    let path = std::env::var("PATH").unwrap();
+fn type_in(command: &str, folder: &Path, home: &Path, tools: &[PathBuf]) -> (bool, String) {
+    let folders = tools.iter().filter_map(|t| t.parent()).map(|t| format!(":{}", t.display()));
+    let path = std::env::var("PATH").unwrap() + &folders.collect::<String>();
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(folder).env("PATH", format!("{}:{path}", bin_dir().display()));
     for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"] {
@@ -82,9 +88,18 @@ fn the_guide_is_followed_word_by_word() {
     let mut folder: PathBuf = root().join("target/kit-tests/guide");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
-    let mut typed = 0;
+    let (mut typed, mut tools, mut left_out) = (0, Vec::new(), false);
     for step in steps(&page) {
         match step {
+            Step::Needs(None) => left_out = false,
+            Step::Needs(Some(word)) => match tests::languages::tool(&word) {
+                Ok(program) => tools.push(program),
+                Err(e) => {
+                    skip(&format!("kit::tutorial, {word}"), &format!("{e:#}"));
+                    left_out = true;
+                }
+            },
+            Step::Type(..) if left_out => {}
             Step::Write(file, text) => {
                 let path = folder.join(file);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -94,7 +109,7 @@ fn the_guide_is_followed_word_by_word() {
                 folder = std::fs::canonicalize(folder.join(&command[3..])).unwrap();
             }
             Step::Type(command, printed) => {
-                let (good, text) = type_in(&command, &folder, dir.path());
+                let (good, text) = type_in(&command, &folder, dir.path(), &tools);
                 assert!(good, "`{command}` failed:\n{text}");
                 if let Err(line) = find(&printed, &text) {
                     panic!("`{command}` did not print `{line}`, but:\n{text}");
@@ -109,9 +124,9 @@ fn the_guide_is_followed_word_by_word() {
 #[test]
 fn what_the_page_shows_is_looked_for() {
     let steps = steps("x\n```console\n$ a b\none\n$ c\n```\n```toml file=x/y.toml\nk = 1\n```\n```json\n{}\n```\n");
-    assert_eq!(steps.len(), 3);
-    assert!(matches!(&steps[0], Step::Type(c, p) if c == "a b" && p == &["one"]));
-    assert!(matches!(&steps[2], Step::Write(f, t) if f == "x/y.toml" && t == "k = 1\n"));
+    assert_eq!(steps.len(), 4);
+    assert!(matches!(&steps[1], Step::Type(c, p) if c == "a b" && p == &["one"]));
+    assert!(matches!(&steps[3], Step::Write(f, t) if f == "x/y.toml" && t == "k = 1\n"));
     assert!(fits("built … (…", "built a.wasm (3 KiB)") && !fits("built … (…", "not built x ("));
     assert!(find(&["b".into(), "a".into()], "a\nb\n").is_err());
 }

@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod chat;
+pub mod languages;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

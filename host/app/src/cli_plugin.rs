@@ -26,6 +26,9 @@ pub(crate) enum Plugin {
     Update(Update),
     /// Print the reference of the contract, interface by interface
     Interfaces,
+    /// Compile a component for this machine; the program calls itself with it
+    #[command(hide = true)]
+    Compile { component: PathBuf, out: PathBuf },
     /// Remove an installed plugin; what it stored stays
     Remove {
         id: String,
@@ -55,6 +58,8 @@ pub(crate) struct New {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Lang {
     Rust,
+    Python,
+    Js,
     C,
 }
 
@@ -72,7 +77,8 @@ pub(crate) struct Build {
     #[arg(long)]
     pub(crate) watch: bool,
 
-    /// Install what is missing to compile components, by rustup or apt-get
+    /// Install what is missing to make components: for Rust by rustup or apt-get, for Python by pip and for JavaScript by npm,
+    /// those into the cache folder
     #[arg(long)]
     pub(crate) set_up: bool,
 

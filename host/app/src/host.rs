@@ -114,6 +114,7 @@ pub(crate) fn loader_config(config: &Config) -> loader::LoaderConfig {
         native: config.native,
         #[cfg(unix)]
         runner: this_program().map(|program| loader::Runner { program, arguments: vec!["native-runner".to_owned()] }),
+        compiler: crate::compiler::compiler(),
     }
 }
 

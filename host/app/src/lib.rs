@@ -8,6 +8,7 @@ mod cli;
 mod cli_plugin;
 mod clock;
 mod commands;
+mod compiler;
 mod config;
 mod device;
 mod exit;

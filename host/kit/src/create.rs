@@ -1,7 +1,7 @@
 //! `anagama plugin new`: a plugin that works, to change into one's own.
 
 use crate::project::MANIFEST;
-use crate::{sdk, word};
+use crate::{interpreted, sdk, word};
 use anyhow::{Context, Result, bail, ensure};
 use loader::Kind;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,26 @@ use std::path::{Path, PathBuf};
 pub enum Lang {
     Rust,
     C,
+    Python,
+    Js,
+}
+
+impl Lang {
+    /// As the command line names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::C => "c",
+            Self::Python => "python",
+            Self::Js => "js",
+        }
+    }
 }
 
 /// (kind, language, file, template, what it does)
 type Row = (Kind, Lang, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 10] = [
     (
         Kind::Captioner,
         Lang::Rust,
@@ -52,6 +66,34 @@ const ROWS: [Row; 6] = [
         "src/plugin.c",
         include_str!("../templates/c/captioner.c"),
         "Tags pictures as dark or bright",
+    ),
+    (
+        Kind::Captioner,
+        Lang::Python,
+        interpreted::PYTHON.source,
+        include_str!("../templates/python/captioner.py"),
+        "Tags pictures as dark or bright",
+    ),
+    (
+        Kind::TagFilter,
+        Lang::Python,
+        interpreted::PYTHON.source,
+        include_str!("../templates/python/tag_filter.py"),
+        "Drops tags that too few pictures have",
+    ),
+    (
+        Kind::Captioner,
+        Lang::Js,
+        interpreted::JS.source,
+        include_str!("../templates/js/captioner.js"),
+        "Tags pictures as dark or bright",
+    ),
+    (
+        Kind::TagFilter,
+        Lang::Js,
+        interpreted::JS.source,
+        include_str!("../templates/js/tag_filter.js"),
+        "Drops tags that too few pictures have",
     ),
 ];
 
@@ -89,7 +131,7 @@ pub fn create(kind: Kind, name: &str, lang: Lang, parent: &Path, folder: Option<
             .replace("@DESCRIPTION@", description)
             .replace("@WIT@", sdk::WIT)
     };
-    let made = write(&folder, lang, &fill, file, template, &manifest(kind, lang, &stem));
+    let made = write(&folder, (kind, lang), &fill, file, template, &manifest(kind, lang, &stem));
     if made.is_err() {
         // Half a plugin helps nobody, and would be in the way of the next try.
         let _ = std::fs::remove_dir_all(&folder);
@@ -100,7 +142,7 @@ pub fn create(kind: Kind, name: &str, lang: Lang, parent: &Path, folder: Option<
 
 fn write(
     folder: &Path,
-    lang: Lang,
+    (kind, lang): (Kind, Lang),
     fill: &impl Fn(&str) -> String,
     file: &str,
     template: &str,
@@ -109,7 +151,7 @@ fn write(
     let put = |name: &str, text: String| compile::write(&folder.join(name), text.as_bytes()).map(drop);
     put(MANIFEST, fill(manifest))?;
     put(file, fill(template))?;
-    put(".gitignore", "/target\n/dist\n".to_owned())?;
+    put(".gitignore", "/target\n/dist\n/kit/entry.*\n/kit/anagama_manifest.py\n".to_owned())?;
     match lang {
         Lang::Rust => {
             put("Cargo.toml", fill(CARGO))?;
@@ -117,12 +159,14 @@ fn write(
             sdk::write_rust(&folder.join("kit"))
         }
         Lang::C => sdk::write_c(&folder.join("kit")),
+        Lang::Python => sdk::write_interpreted(&folder.join("kit"), &interpreted::PYTHON, word(kind)),
+        Lang::Js => sdk::write_interpreted(&folder.join("kit"), &interpreted::JS, word(kind)),
     }
 }
 
 fn manifest(kind: Kind, lang: Lang, stem: &str) -> String {
     let artefact = match lang {
-        Lang::Rust => "component = \"@STEM@.wasm\"\n".to_owned(),
+        Lang::Rust | Lang::Python | Lang::Js => "component = \"@STEM@.wasm\"\n".to_owned(),
         Lang::C => format!("\n[native]\n{} = \"{}\"\n", loader::NATIVE_TARGET, compile::library(stem)),
     };
     let folders = if kind == Kind::DatasetSource { "[\"folder\"]" } else { "[]" };
@@ -154,9 +198,11 @@ mod tests {
             assert_eq!(project.manifest.id, name);
             let text = std::fs::read_to_string(folder.join(file)).unwrap();
             let left = ["@ID@", "@TITLE@", "@DESCRIPTION@"].iter().find(|w| text.contains(**w));
-            assert!(text.contains(&name) && left.is_none(), "{name}: {text}");
-            let kit = folder.join("kit");
-            assert!(kit.join("sdk/plugin-sdk/Cargo.toml").is_file() != kit.join("anagama.h").is_file());
+            // Python and JavaScript take their id from the manifest.
+            let named = text.contains(&name) || matches!(lang, Lang::Python | Lang::Js);
+            assert!(named && left.is_none(), "{name}: {text}");
+            let kits = ["sdk/plugin-sdk/Cargo.toml", "anagama.h", "anagama.py", "anagama.js"];
+            assert_eq!(kits.iter().filter(|f| folder.join("kit").join(f).is_file()).count(), 1, "{name}");
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Making {
     pub set_up: bool,
     /// The C compiler.
     pub cc: OsString,
+    /// Where setting up puts the tools for Python and JavaScript.
+    pub tools: PathBuf,
 }
 
 /// Builds a plugin into its `dist` folder; returns the files there, the manifest first.
@@ -39,6 +41,7 @@ pub fn build(project: &Project, making: &Making) -> Result<Vec<PathBuf>> {
             }
         }
         Sources::C => made.push(c_library(project, making)?),
+        Sources::Interpreted(lang) => made.push(lang.build(project, making)?),
     }
     copy(&project.folder.join(MANIFEST), &made[0])?;
     Ok(made)

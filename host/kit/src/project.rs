@@ -1,5 +1,6 @@
 //! A plugin's own folder: `plugin.toml` with sources beside it, what was built in `dist`.
 
+use crate::interpreted::{self, Interpreted};
 use anyhow::{Context, Result, bail};
 use loader::Manifest;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,11 @@ pub struct Project {
 }
 
 /// How its sources are built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Sources {
     Rust,
     C,
+    Interpreted(&'static Interpreted),
 }
 
 impl Project {
@@ -46,10 +48,17 @@ impl Project {
         if self.folder.join("Cargo.toml").is_file() {
             return Ok(Sources::Rust);
         }
+        if let Some(lang) = interpreted::LANGUAGES.into_iter().find(|l| self.folder.join(l.source).is_file()) {
+            return Ok(Sources::Interpreted(lang));
+        }
         if !self.c_files().is_empty() {
             return Ok(Sources::C);
         }
-        bail!("{}: no sources: expected a Cargo.toml, or C files in src", self.folder.display())
+        bail!(
+            "{}: no sources: expected a Cargo.toml, {}, or C files in src",
+            self.folder.display(),
+            interpreted::LANGUAGES.map(|l| l.source).join(", ")
+        )
     }
 
     /// Sorted.

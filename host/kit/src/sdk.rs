@@ -1,5 +1,6 @@
 //! The plugin kit inside the program: the crates that plugins in Rust are written with, the header for C, the contract.
 
+use crate::interpreted::{Interpreted, WORLD};
 use anyhow::{Context, Result};
 use std::path::Path;
 use toml::{Table, Value};
@@ -27,6 +28,20 @@ pub(crate) fn write_c(folder: &Path) -> Result<()> {
     const HEADER: &str = "sdk/plugin-sdk/include/anagama.h";
     let (_, text) = FILES.iter().find(|(name, _)| *name == HEADER).context("the program lacks the header")?;
     compile::write(&folder.join("anagama.h"), text.as_bytes())?;
+    Ok(())
+}
+
+/// Writes the helper of a language with an interpreter and the contract, with the world of a plugin of one kind.
+pub(crate) fn write_interpreted(folder: &Path, lang: &Interpreted, kind: &str) -> Result<()> {
+    for (name, text) in FILES.iter().filter(|(name, _)| name.starts_with("wit/") || name.starts_with("LICENSE")) {
+        compile::write(&folder.join(name), text.as_bytes())?;
+    }
+    let world = format!(
+        "package {WIT};\n\n/// What this plugin is. One that is more includes more of the worlds in worlds.wit.\nworld {WORLD} {{\n    \
+         include {kind}-plugin;\n}}\n"
+    );
+    compile::write(&folder.join("wit").join(format!("{WORLD}.wit")), world.as_bytes())?;
+    compile::write(&folder.join(lang.helper.0), lang.helper.1.as_bytes())?;
     Ok(())
 }
 

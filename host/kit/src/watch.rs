@@ -43,7 +43,7 @@ fn state(folder: &Path) -> Result<State> {
             state.insert(path, (meta.len(), meta.modified().ok()));
         }
     };
-    for name in ["Cargo.toml", crate::project::MANIFEST] {
+    for name in ["Cargo.toml", crate::project::MANIFEST, "kit/wit/this-plugin.wit"] {
         note(folder.join(name));
     }
     while let Some(dir) = open.pop() {

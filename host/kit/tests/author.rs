@@ -29,6 +29,7 @@ fn making() -> Making {
         native: false,
         set_up: false,
         cc: "cc".into(),
+        tools: root().join("target/kit-tests/tools"),
     }
 }
 
@@ -40,7 +41,7 @@ fn passes(report: &Report) {
 }
 
 fn bench(form: Form, cache: &Path) -> Bench<'_> {
-    Bench { form, cache, inference: None }
+    Bench { form, cache, inference: None, compiler: None }
 }
 
 fn picture(level: u8) -> data::Image {

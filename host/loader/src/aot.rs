@@ -7,23 +7,48 @@ use crate::digest::sha256;
 use crate::lock::write_atomic;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Largest component that is compiled: compiling takes memory and time that grow faster than the file.
 const MAX_COMPONENT: usize = 64 << 20;
+/// From this size on a component is compiled by the [`Compiler`], if there is one.
+const LARGE: usize = 1 << 20;
+
+/// Compiles large components in another process, so that its memory is limited and given back: gets the component's file
+/// and the file to make, for which [`compile`] is to be called there.
+pub type Compiler = Arc<dyn Fn(&Path, &Path) -> Result<(), String> + Send + Sync>;
+
+/// Compiles a component's file for this machine, as a [`Compiler`]'s process does. What it makes is code that the host will
+/// trust, so `out` must be where the host said.
+///
+/// # Errors
+/// The file is no component, or cannot be read or written.
+pub fn compile(component: &Path, out: &Path) -> Result<(), String> {
+    let problem = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+    let bytes = std::fs::read(component).map_err(|e| problem(component, e))?;
+    let engine = crate::wasm::engine().map_err(|e| format!("{e:#}"))?;
+    let code = precompile(&engine, &bytes)?;
+    std::fs::write(out, code).map_err(|e| problem(out, e))
+}
+
+fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    engine.precompile_component(bytes).map_err(|e| format!("not a component: {e:#}"))
+}
 
 pub(crate) struct AotCache {
     folder: PathBuf,
+    compiler: Option<Compiler>,
     /// Tells engines apart that cannot use each other's code.
     engine_key: String,
 }
 
 impl AotCache {
-    pub(crate) fn new(folder: PathBuf, engine: &Engine) -> Self {
+    pub(crate) fn new(folder: PathBuf, engine: &Engine, compiler: Option<Compiler>) -> Self {
         let mut hasher = Sha256Hasher::default();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Self { folder, engine_key: sha256(&hasher.0)[..16].to_owned() }
+        Self { folder, compiler, engine_key: sha256(&hasher.0)[..16].to_owned() }
     }
 
     /// The component with these bytes and this sha256, compiled now or earlier.
@@ -39,13 +64,28 @@ impl AotCache {
                 bytes.len() >> 20
             ));
         }
-        let code = engine.precompile_component(bytes).map_err(|e| format!("not a component: {e:#}"))?;
+        let code = match &self.compiler {
+            Some(compiler) if bytes.len() >= LARGE => self.elsewhere(compiler, bytes)?,
+            _ => precompile(engine, bytes)?,
+        };
         // A cache that cannot be written costs time, not the answer.
         if let Err(e) = self.store(&file, &code) {
             tracing::warn!("compiled plugins are not kept: {}: {e}", self.folder.display());
         }
-        // SAFETY: the bytes come from this very engine's compiler, unchanged.
+        // SAFETY: the bytes come from the compiler of this program, by way of a folder that only this user may enter if it
+        // ran in another process.
         unsafe { Component::deserialize(engine, &code) }.map_err(|e| format!("{e:#}"))
+    }
+
+    /// Compiles in another process. Both files lie in a folder of their own that nobody else may enter.
+    fn elsewhere(&self, compiler: &Compiler, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        let problem = |e: std::io::Error| format!("{}: {e}", self.folder.display());
+        private_folder(&self.folder).map_err(problem)?;
+        let dir = tempfile::tempdir_in(&self.folder).map_err(problem)?;
+        let (component, out) = (dir.path().join("component.wasm"), dir.path().join("component.cwasm"));
+        std::fs::write(&component, bytes).map_err(problem)?;
+        compiler(&component, &out)?;
+        std::fs::read(&out).map_err(|e| format!("nothing was compiled: {e}"))
     }
 
     fn store(&self, file: &Path, code: &[u8]) -> std::io::Result<()> {
@@ -124,7 +164,7 @@ mod tests {
     fn compiles_once_and_again_when_the_file_is_damaged() {
         let dir = tempfile::tempdir().unwrap();
         let engine = crate::wasm::engine().unwrap();
-        let cache = AotCache::new(dir.path().join("aot"), &engine);
+        let cache = AotCache::new(dir.path().join("aot"), &engine, None);
         let sha = sha256(EMPTY);
         cache.component(&engine, EMPTY, &sha).unwrap();
         let file = dir.path().join(format!("aot/{sha}-{}.cwasm", cache.engine_key));
@@ -155,8 +195,40 @@ mod tests {
     fn other_bytes_are_no_component() {
         let dir = tempfile::tempdir().unwrap();
         let engine = crate::wasm::engine().unwrap();
-        let cache = AotCache::new(dir.path().join("aot"), &engine);
+        let cache = AotCache::new(dir.path().join("aot"), &engine, None);
         let e = cache.component(&engine, b"\x7fELF", &sha256(b"\x7fELF")).err().unwrap();
         assert!(e.contains("not a component"), "{e}");
+    }
+
+    #[test]
+    fn large_components_are_compiled_elsewhere_and_small_ones_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = crate::wasm::engine().unwrap();
+        let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let count = asked.clone();
+        let compiler: Compiler = Arc::new(move |component, out| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            compile(component, out)
+        });
+        let cache = AotCache::new(dir.path().join("aot"), &engine, Some(compiler));
+        cache.component(&engine, EMPTY, &sha256(EMPTY)).unwrap();
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 0);
+        // A custom section of a mebibyte, whose name is empty.
+        let mut large = EMPTY.to_vec();
+        large.extend([0, 0x81, 0x80, 0x40, 0]);
+        large.resize(large.len() + LARGE, 0);
+        for _ in 0..2 {
+            cache.component(&engine, &large, &sha256(&large)).unwrap();
+        }
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+        let left = std::fs::read_dir(dir.path().join("aot")).unwrap().count();
+        assert_eq!(left, 4, "two components and their sums, nothing else");
+
+        let broken: Compiler = Arc::new(|_, _| Err("killed".to_owned()));
+        let cache = AotCache::new(dir.path().join("other"), &engine, Some(broken));
+        assert_eq!(cache.component(&engine, &large, &sha256(&large)).err().unwrap(), "killed");
+        let lazy: Compiler = Arc::new(|_, _| Ok(()));
+        let cache = AotCache::new(dir.path().join("other"), &engine, Some(lazy));
+        assert!(cache.component(&engine, &large, &sha256(&large)).err().unwrap().contains("nothing was compiled"));
     }
 }

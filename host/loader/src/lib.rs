@@ -20,6 +20,7 @@ mod plugin;
 mod services;
 mod wasm;
 
+pub use aot::{Compiler, compile};
 pub use call::{CallContext, Level, Limits, LogFn, ProgressFn};
 pub use description::Explanation;
 pub use error::LoadError;

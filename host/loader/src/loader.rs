@@ -1,5 +1,6 @@
 //! Finds plugins in folders and keeps the list up to date.
 
+use crate::aot::Compiler;
 use crate::digest::sha256_file;
 use crate::error::LoadError;
 use crate::grants::{Grants, NativeHome};
@@ -42,6 +43,8 @@ pub struct LoaderConfig {
     /// that one that crashes does not take this program along. Only Unix has it.
     #[cfg(unix)]
     pub runner: Option<crate::Runner>,
+    /// Compiles large components; none: this process does.
+    pub compiler: Option<Compiler>,
 }
 
 impl Default for LoaderConfig {
@@ -59,6 +62,7 @@ impl Default for LoaderConfig {
             native: NativeHome::default(),
             #[cfg(unix)]
             runner: None,
+            compiler: None,
         }
     }
 }
@@ -88,7 +92,7 @@ impl Shared {
         if let Some(runtime) = &*runtime {
             return Ok(runtime.clone());
         }
-        let new = Arc::new(Runtime::new(self.config.cache_dir.join("aot"))?);
+        let new = Arc::new(Runtime::new(self.config.cache_dir.join("aot"), self.config.compiler.clone())?);
         *runtime = Some(new.clone());
         Ok(new)
     }

@@ -62,7 +62,7 @@ pub(crate) fn run(root: &Path, group: Option<&str>) -> Result<ExitCode> {
         }
         Some("kit") => {
             set_up(root)?;
-            sum.add(cargo_test(root, &["--workspace", "--test", "author"], "")?);
+            sum.add(cargo_test(root, &["--workspace", "--test", "author", "--test", "languages"], "")?);
             sum.add(cargo_test(root, &["--workspace", "--test", "all"], "kit::")?);
         }
         Some("isolation") => {

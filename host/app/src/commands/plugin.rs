@@ -35,6 +35,10 @@ pub(crate) fn plugin(command: &Plugin, config: Option<&Path>) -> Result<Exit, Fa
             Ok(Exit::Ok)
         }
         Plugin::Update(args) => update(args, &places, &Config::find(config, None, &places).map_err(invalid)?),
+        Plugin::Compile { component, out } => {
+            loader::compile(component, out).map_err(anyhow::Error::msg)?;
+            Ok(Exit::Ok)
+        }
         Plugin::Remove { id, force } => {
             let config = Config::find(config, None, &places).map_err(invalid)?;
             let done = kit::install::remove(&loader_config(&config), id, *force).map_err(invalid)?;
@@ -50,6 +54,8 @@ fn new(args: &cli::New, places: &Places) -> Result<Exit, Fail> {
         .map_err(invalid)?;
     let lang = match args.lang {
         Lang::Rust => kit::Lang::Rust,
+        Lang::Python => kit::Lang::Python,
+        Lang::Js => kit::Lang::Js,
         Lang::C => kit::Lang::C,
     };
     let folder = kit::create(kind, &args.name, lang, &places.current, args.folder.as_deref()).map_err(invalid)?;
@@ -71,6 +77,7 @@ fn build(args: &cli::Build, places: &Places) -> Result<Exit, Fail> {
         target: args.target_dir.as_ref().map(|t| places.current.join(t)),
         native: args.native,
         set_up: args.set_up,
+        tools: places.user_cache.join("plugin-tools"),
         cc: std::env::var_os("CC").filter(|c| !c.is_empty()).unwrap_or_else(|| "cc".into()),
     };
     if args.watch {
@@ -101,7 +108,7 @@ fn test(args: &cli::Test, places: &Places, config: &Config) -> Result<Exit, Fail
     let form = if args.native { loader::Form::Native } else { loader::Form::Wasm };
     let cache = places.user_cache.join("plugin-test");
     let inference: Arc<dyn data::Inference> = Arc::new(inference::Registry::new(config.models.clone()));
-    let bench = Bench { form, cache: &cache, inference: Some(inference) };
+    let bench = Bench { form, cache: &cache, inference: Some(inference), compiler: crate::compiler::compiler() };
     let report = kit::suite::run(&project.dist(), &setup, &bench)?;
     let row = |f: &kit::suite::Finding| {
         let (word, remark) = match &f.outcome {

@@ -181,6 +181,8 @@ pub struct Bench<'a> {
     pub cache: &'a Path,
     /// Runs the models that the plugin asks for.
     pub inference: Option<Arc<dyn data::Inference>>,
+    /// Compiles large components; none: this process does.
+    pub compiler: Option<loader::Compiler>,
 }
 
 /// Tests what lies in `built`: a folder with `plugin.toml` and artefacts.
@@ -241,6 +243,7 @@ fn load(built: &Path, dir: &Path, bench: &Bench<'_>) -> Result<Arc<Plugin>> {
         lock_file: dir.join("lock.json"),
         prefer_native: bench.form == Form::Native,
         inference: bench.inference.clone(),
+        compiler: bench.compiler.clone(),
         ..LoaderConfig::default()
     };
     match bench.form {

@@ -2,8 +2,9 @@
 
 mod state;
 pub(crate) mod v0_1;
+mod wasi;
 
-use crate::aot::AotCache;
+use crate::aot::{AotCache, Compiler};
 use crate::kinds::{KINDS, Kind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,8 +26,8 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// An engine with its ticker; compiled components are kept in `cache`.
-    pub(crate) fn new(cache: PathBuf) -> Result<Self, String> {
+    /// An engine with its ticker; compiled components are kept in `cache`, large ones made by the compiler.
+    pub(crate) fn new(cache: PathBuf, compiler: Option<Compiler>) -> Result<Self, String> {
         let engine = engine().map_err(|e| format!("{e:#}"))?;
         let weak = engine.weak();
         // The thread ends with the engine.
@@ -41,7 +42,7 @@ impl Runtime {
             })
             .map_err(|e| e.to_string())?;
         let linker = v0_1::linker(&engine).map_err(|e| format!("{e:#}"))?;
-        let aot = AotCache::new(cache, &engine);
+        let aot = AotCache::new(cache, &engine, compiler);
         Ok(Self { engine, linker, aot })
     }
 
@@ -51,7 +52,9 @@ impl Runtime {
         let kinds = exported_kinds(&self.engine, &component);
         let ty = component.component_type();
         let imports = ty.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
-        let pre = self.linker.instantiate_pre(&component).map_err(|e| link_error(&self.engine, &component, &e))?;
+        let linked = wasi::link(&self.linker, &self.engine, &component).map_err(|e| format!("does not link: {e:#}"))?;
+        let linker = linked.as_ref().unwrap_or(&self.linker);
+        let pre = linker.instantiate_pre(&component).map_err(|e| link_error(&self.engine, &component, &e))?;
         let linked = v0_1::Linked::new(self.engine.clone(), pre, kinds, imports);
         linked.map_err(|e| link_error(&self.engine, &component, &e))
     }
@@ -77,8 +80,11 @@ fn exported_kinds(engine: &Engine, component: &Component) -> Vec<Kind> {
 /// Why a component does not link, with a hint for the usual reason.
 fn link_error(engine: &Engine, component: &Component, error: &wasmtime::Error) -> String {
     let ty = component.component_type();
-    let foreign: Vec<String> =
-        ty.imports(engine).map(|(name, _)| name.to_owned()).filter(|n| !n.starts_with("anagama:plugin/")).collect();
+    let foreign: Vec<String> = ty
+        .imports(engine)
+        .map(|(name, _)| name.to_owned())
+        .filter(|n| !n.starts_with("anagama:plugin/") && !wasi::offers(n))
+        .collect();
     if foreign.is_empty() {
         let names = ty.imports(engine).map(|(n, _)| n.to_owned()).chain(ty.exports(engine).map(|(n, _)| n.to_owned()));
         return match names.collect::<Vec<_>>().iter().find_map(|name| other_version(name)) {
@@ -87,8 +93,8 @@ fn link_error(engine: &Engine, component: &Component, error: &wasmtime::Error) -
         };
     }
     format!(
-        "imports {}, which this host does not offer; a plugin may import `anagama:plugin` alone, so build it for \
-         wasm32-unknown-unknown",
+        "imports {}, which this host does not offer; a plugin may import `anagama:plugin`, and of WASI 0.2 what an \
+         interpreter needs to start; with Rust, build it for wasm32-unknown-unknown",
         foreign.join(", ")
     )
 }

@@ -34,6 +34,8 @@ pub(crate) struct State {
     memory: usize,
     /// The last growth that was refused.
     refused: Option<usize>,
+    /// What a guest that uses WASI sees of the world; none: it never asked.
+    pub(super) wasi: Option<Box<super::wasi::Guest>>,
 }
 
 impl State {
@@ -43,7 +45,7 @@ impl State {
         table.set_max_capacity(services.limits.handles);
         // What one host call may copy out of the guest: a picture of the whole budget would still be refused later.
         let copied = usize::try_from(services.limits.host_bytes.min(services.limits.memory)).unwrap_or(usize::MAX);
-        let mut store = Store::new(engine, Self { table, services, stop: None, memory: 0, refused: None });
+        let mut store = Store::new(engine, Self { table, services, stop: None, memory: 0, refused: None, wasi: None });
         store.set_hostcall_fuel(copied);
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut context| {
@@ -69,6 +71,9 @@ pub(crate) fn call<T>(
     f: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
 ) -> Result<T, Fault> {
     store.data_mut().services.begin_call();
+    if let Some(wasi) = &mut store.data_mut().wasi {
+        wasi.begin_call();
+    }
     store.set_epoch_deadline(1);
     f(store).map_err(|error| {
         let state = store.data_mut();
@@ -78,11 +83,9 @@ pub(crate) fn call<T>(
 
 fn explain(state: &State, error: &wasmtime::Error) -> String {
     tracing::debug!("{}: {error:?}", state.services.label);
-    let mut text = match state.services.last_words() {
-        // A Rust plugin says why it panics; the trap itself only says that it did.
-        Some(words) => words.to_owned(),
-        None => error.root_cause().to_string(),
-    };
+    // A Rust plugin says why it panics, an interpreter prints its exception; the trap itself only says that there was one.
+    let words = state.services.last_words().map(str::to_owned).or_else(|| state.wasi_last_words());
+    let mut text = words.unwrap_or_else(|| error.root_cause().to_string());
     if let Some(wanted) = state.refused {
         let cap = state.services.limits.memory >> 20;
         let wanted = wanted.div_ceil(1 << 20);
