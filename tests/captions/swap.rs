@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 use tests::chat::{Answer, Chat};
-use tests::{Anagama, Finished, root};
+use tests::{Anagama, Finished, root, skip};
 
 const WORKFLOW: &str = r#"{
   "1": {"class_type": "anagama.folder-source", "inputs": {"folder": "FOLDER"}},
@@ -16,10 +16,11 @@ fn run(workflow: &str, chat: &Chat, dir: &Path, set: &[&str]) -> Finished {
     let folder = root().join("examples/datasets/ohwx-character");
     let workflow = workflow.replace("FOLDER", folder.to_str().unwrap());
     let config = format!(
-        "models = [{models:?}]\nplugins = [{plugins:?}]\n[grants.plugins.\"anagama.vlm-captioner\"]\n\
+        "models = [{models:?}]\nplugins = [{plugins:?}, {own:?}]\n[grants.plugins.\"anagama.vlm-captioner\"]\n\
          http = [\"{base}/*\", \"POST {base}/*\"]\n",
         models = root().join("examples/models"),
         plugins = root().join("target/plugins"),
+        own = dir.join("own"),
         base = chat.base,
     );
     let file = |name: &str, text: &str| {
@@ -67,6 +68,30 @@ fn another_captioner_is_one_word() {
     run(&swapped, &chat, described.path(), &[&url, "2.parallel=3", "3.activation=sks"]).expect(0);
     assert_eq!(chat.chats().len(), asked);
     assert!(captions(described.path()).iter().all(|s| s.starts_with("sks, ")));
+}
+
+#[test]
+fn a_captioner_in_python_is_one_word_too() {
+    if let Err(e) = tests::languages::tool("python") {
+        return skip("a_captioner_in_python_is_one_word_too", &format!("{e:#}"));
+    }
+    let chat = Chat::start("vllm", Duration::ZERO, |_, _| Answer::file("vllm/200_chat.json"));
+    let dir = tempfile::tempdir().unwrap();
+    // What is built lies in the folder's `dist`, so the folder can stand among those of plugins.
+    let folder = kit::create(loader::Kind::Captioner, "anagama.shade", kit::Lang::Python, dir.path(), None).unwrap();
+    std::fs::rename(&folder, dir.path().join("own")).unwrap();
+    let project = kit::Project::open(&dir.path().join("own")).unwrap();
+    kit::build(&project, &tests::languages::making()).unwrap();
+    let text = run(&WORKFLOW.replace("wd-tagger", "shade"), &chat, dir.path(), &[]).expect(0).text();
+    assert_eq!(text.matches("that is done once").count(), 1, "compiling is said\n{text}");
+    let tags = captions(dir.path());
+    assert!(tags.len() >= 10 && tags.iter().all(|t| t == "ohwx, dark" || t == "ohwx, bright"), "{tags:?}");
+    assert!(chat.asked().is_empty());
+
+    // Compiled and answered: the same again costs nothing of either.
+    let text = run(&WORKFLOW.replace("wd-tagger", "shade"), &chat, dir.path(), &[]).expect(0).text();
+    assert!(!text.contains("that is done once"), "{text}");
+    assert_eq!(captions(dir.path()), tags);
 }
 
 #[test]
