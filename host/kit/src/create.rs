@@ -30,7 +30,7 @@ impl Lang {
 /// (kind, language, file, template, what it does)
 type Row = (Kind, Lang, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 16] = [
     (
         Kind::Captioner,
         Lang::Rust,
@@ -95,6 +95,42 @@ const ROWS: [Row; 10] = [
         include_str!("../templates/js/tag_filter.js"),
         "Drops tags that too few pictures have",
     ),
+    (
+        Kind::DatasetSource,
+        Lang::Python,
+        interpreted::PYTHON.source,
+        include_str!("../templates/python/dataset_source.py"),
+        "Lists the pictures of a folder",
+    ),
+    (
+        Kind::DatasetSource,
+        Lang::Js,
+        interpreted::JS.source,
+        include_str!("../templates/js/dataset_source.js"),
+        "Lists the pictures of a folder",
+    ),
+    (
+        Kind::Evaluator,
+        Lang::Python,
+        interpreted::PYTHON.source,
+        include_str!("../templates/python/evaluator.py"),
+        "Measures the contrast of pictures",
+    ),
+    (
+        Kind::Evaluator,
+        Lang::Js,
+        interpreted::JS.source,
+        include_str!("../templates/js/evaluator.js"),
+        "Measures the contrast of pictures",
+    ),
+    (
+        Kind::Node,
+        Lang::Python,
+        interpreted::PYTHON.source,
+        include_str!("../templates/python/node.py"),
+        "Inverts pictures",
+    ),
+    (Kind::Node, Lang::Js, interpreted::JS.source, include_str!("../templates/js/node.js"), "Inverts pictures"),
 ];
 
 const CARGO: &str = include_str!("../templates/rust/Cargo.toml.in");

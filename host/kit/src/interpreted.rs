@@ -75,7 +75,7 @@ pub(crate) static JS: Interpreted = Interpreted {
     entries: &[(
         "entry.js",
         "import plugin from \"../src/plugin.js\";\nimport { glue } from \"./anagama.js\";\n\nexport const { describe, \
-         captioner, tagFilter } = glue(plugin, \"@ID@\", \"@VERSION@\");\n",
+         captioner, datasetSource, tagFilter, evaluator, node } = glue(plugin, \"@ID@\", \"@VERSION@\");\n",
     )],
     tool: "componentize-qjs",
     version: "0.4.5",

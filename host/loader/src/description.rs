@@ -107,8 +107,17 @@ impl std::fmt::Display for Explanation {
         if let Some(license) = &self.license {
             writeln!(f, "licence: {license}")?;
         }
-        if !self.imports.is_empty() {
-            writeln!(f, "imports: {}", self.imports.join(", "))?;
+        let (wasi, own): (Vec<&str>, Vec<&str>) =
+            self.imports.iter().map(String::as_str).partition(|import| import.starts_with("wasi:"));
+        if !own.is_empty() {
+            writeln!(f, "imports: {}", own.join(", "))?;
+        }
+        if !wasi.is_empty() {
+            writeln!(
+                f,
+                "WASI:    {} interfaces of an interpreter, with nothing behind them: no files, no network",
+                wasi.len()
+            )?;
         }
         let it_may = if self.form == Form::Native {
             "through the host it may (by itself it can do all that you can):"

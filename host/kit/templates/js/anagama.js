@@ -1,11 +1,15 @@
 // What a plugin in JavaScript is written with.
 //
-// src/plugin.js exports by default what captioner() or tagFilter() made. Settings are described once, by int(), number(),
-// bool(), text(), choice() or hostList(); in the methods `this` has the values that the user chose. What the host offers is
+// src/plugin.js exports by default what captioner(), datasetSource(), tagFilter(), evaluator() or node() made. Settings are
+// described once, by int(), number(), bool(), text(), choice(), hostList() or socket(); in the methods `this` has the values that the user chose. What the host offers is
 // imported from the contract in kit/wit, for example `import inference from "anagama:plugin/inference@0.1.0"`. What you throw
 // by refuse() is an answer; any other exception ends the plugin's instance, and its message is what the user sees.
 
 import control from "anagama:plugin/control@0.1.0";
+import files from "anagama:plugin/files@0.1.0";
+import handles from "anagama:plugin/handles@0.1.0";
+import images from "anagama:plugin/images@0.1.0";
+import tensors from "anagama:plugin/tensors@0.1.0";
 
 /** Throws an error that the host shows as this plugin's answer. */
 export function refuse(message, kind = "invalid-input") {
@@ -20,6 +24,25 @@ export function tagged(...names) {
 /** The verdict that leaves a picture out. */
 export function drop(reason) {
   return { tag: "drop", val: reason };
+}
+
+/** A picture of a source: a file `[folder, path]`, an address, the bytes of a file or an image. The host reads the first two. */
+export function item(id, { file, url, bytes, image, annotation = tagged(), origin = null, license = null, digest = null }) {
+  const media = Object.entries({ file, url, bytes, image }).filter(([, val]) => val !== undefined);
+  if (media.length !== 1) throw new TypeError("an item is one of file, url, bytes and image");
+  const [[tag, val]] = media;
+  return { id, media: { tag, val }, annotation, origin, license, digest };
+}
+
+/** All that is in a folder that the user granted. */
+export function listAll(root, path) {
+  const found = [];
+  for (let more = true; more; ) {
+    const part = files.listDir(root, path, found.at(-1)?.path ?? null, 1000);
+    found.push(...part);
+    more = part.length === 1000;
+  }
+  return found;
 }
 
 // ---- settings ----
@@ -87,6 +110,18 @@ export function hostList(list, { hint = null } = {}) {
   return { ...text("", { hint }), required: true, widget: { tag: "host-list", val: list } };
 }
 
+/** An input of a node that is linked: "image", "mask", "tensor", "annotations" …, or another type by its name. */
+export function socket(kind, { hint = null, required = true } = {}) {
+  return { fallback: null, hint, required, linked: true, socket: socketType(kind), widget: { tag: "none" } };
+}
+
+const SOCKETS =
+  "int float boolean text json image mask latent conditioning model clip vae tensor dataset annotations scores any".split(" ");
+
+function socketType(kind) {
+  return SOCKETS.includes(kind) ? { tag: kind } : { tag: "named", val: kind };
+}
+
 /** A number, or a text that looks like one, as workflows have them. */
 function numeric(given, pattern) {
   if (typeof given === "string" && pattern.test(given)) given = Number(given);
@@ -113,6 +148,23 @@ export function tagFilter(plugin) {
   return { role: "tag-filter", passes: 1, ...plugin };
 }
 
+/** Where pictures come from: `page(after, limit)` gives `{ items, next, total }`, at most `limit` items after a position that an
+ * earlier page named as its `next`, null at the start; another instance may go on from there. */
+export function datasetSource(plugin) {
+  return { role: "dataset-source", ...plugin };
+}
+
+/** Scores pictures: `metrics` are `{ name, description, low, high, higherIsBetter = true, perSample = true }`; `add(sample)` and
+ * `finish()` give scores by metric, of one picture and of the whole set; `reference(image)` sees the data set first. */
+export function evaluator(plugin) {
+  return { role: "evaluator", ...plugin };
+}
+
+/** Any other node: `outputs` are types by name, and `run()` gives the values by name. Inputs are settings and socket()s. */
+export function node(plugin) {
+  return { role: "node", ...plugin };
+}
+
 // ---- what the host calls ----
 
 /** The interfaces that the component exports. */
@@ -134,7 +186,70 @@ export function glue(plugin, id, version) {
       observe: (batch) => batch.forEach((request) => object.observe?.(request)),
       apply: (batch) => batch.map((request) => verdict(object.apply(request))),
     }),
+    datasetSource: told({
+      open,
+      nextPage: (after, limit) => ({ next: null, total: null, ...object.page(after, Math.max(limit, 1)) }),
+    }),
+    evaluator: told({
+      open(config) {
+        open(config);
+        return object.metrics.map((metric) => ({ higherIsBetter: true, perSample: true, ...metric }));
+      },
+      reference: (batch) => batch.forEach((image) => lent(image, () => object.reference?.(image))),
+      add: (batch) => batch.map((sample) => lent(sample.image, () => scores(object.add(sample)))),
+      finish: () => scores(object.finish?.() ?? {}),
+    }),
+    node: told({
+      run: (name, place, inputs) => ran(plugin, Object.fromEntries(inputs)),
+      checkLazy: () => [],
+      validate: () => ({ tag: "accepted" }),
+      fingerprint: () => null,
+    }),
   };
+}
+
+function lent(image, use) {
+  try {
+    return use();
+  } finally {
+    image[Symbol.dispose]();
+  }
+}
+
+function scores(byName) {
+  return Object.entries(byName).map(([metric, value]) => ({ metric, value }));
+}
+
+function ran(plugin, given) {
+  const object = Object.create(plugin);
+  const problems = [];
+  for (const [name, setting] of Object.entries(plugin.settings ?? {})) {
+    const value = given[name]?.length ? inner(given[name][0]) : setting.fallback;
+    object[name] = given[name]?.length && !setting.linked ? setting.value(value) : value;
+    if (object[name] === undefined) problems.push(`\`${name}\`: expected ${setting.expected}, found ${JSON.stringify(value)}`);
+  }
+  if (problems.length) refuse(problems.join("; "));
+  object.start?.();
+  const answer = object.run();
+  const values = ([name, kind]) => ({ tag: "values", val: [outer(answer[name], kind)] });
+  const outputs = Object.entries(plugin.outputs ?? {}).map(values);
+  return { outputs, nodes: [], ui: null };
+}
+
+function inner({ tag, val }) {
+  return tag === "none" ? null : tag === "json" ? JSON.parse(val) : val;
+}
+
+function outer(value, kind) {
+  if (value === null || value === undefined) return { tag: "none" };
+  if (typeof value === "boolean") return { tag: "boolean", val: value };
+  if (typeof value === "number") return { tag: kind === "int" ? "int" : "float", val: value };
+  if (typeof value === "string") return { tag: "text", val: value };
+  if (value instanceof images.Image) return { tag: "image", val: value };
+  if (value instanceof tensors.Tensor) return { tag: "tensor", val: value };
+  if (value instanceof handles.Handle) return { tag: "handle", val: value };
+  if (Array.isArray(value.tags)) return { tag: "annotation", val: value };
+  return { tag: "json", val: JSON.stringify(value) };
 }
 
 /** The same functions; an exception that is no answer is told to the user, with its place. */
@@ -207,7 +322,12 @@ function described(plugin, id, version) {
     category: plugin.category ?? "plugins",
     description,
     inputs: Object.entries(plugin.settings ?? {}).map(input),
-    outputs: [],
+    outputs: Object.entries(plugin.outputs ?? {}).map(([output, kind]) => ({
+      name: output,
+      socket: socketType(kind),
+      isList: false,
+      tooltip: null,
+    })),
     outputNode: false,
     // Equal inputs and seed give equal results, so the host may cache.
     deterministic: plugin.deterministic ?? true,

@@ -1,6 +1,6 @@
 """What a plugin in Python is written with.
 
-A plugin is a class in src/plugin.py: a Captioner or a TagFilter. Its settings are class attributes such as
+A plugin is a class in src/plugin.py: a Captioner, DatasetSource, TagFilter, Evaluator or Node. Its settings are class attributes such as
 `Int(100, 0, 255, "what it is for")`; in an object they are the values that the user chose. What the host offers stands in
 the modules below, made from the contract in kit/wit: pictures are `images.Image`, models are under `inference`, and so on.
 An exception that you raise by `refuse` is an answer; any other ends the plugin's instance, and the last line of its traceback
@@ -17,9 +17,9 @@ from wit_world.imports.images import Image, PixelFormat
 from wit_world.imports.types import Annotation, ErrorKind, Tag
 
 __all__ = [
-    "Annotation", "Bool", "Captioner", "Choice", "ErrorKind", "Float", "HostList", "Image", "Int", "PixelFormat", "Tag",
-    "TagFilter", "Text", "control", "drop", "files", "generation", "handles", "http", "images", "inference", "refuse",
-    "schema", "storage", "tagged", "tensors", "types",
+    "Annotation", "Bool", "Captioner", "Choice", "DatasetSource", "ErrorKind", "Evaluator", "Float", "HostList", "Image", "Int",
+    "Node", "PixelFormat", "Socket", "Tag", "TagFilter", "Text", "control", "drop", "files", "generation", "handles", "http",
+    "images", "inference", "item", "list_all", "metric", "page", "refuse", "schema", "storage", "tagged", "tensors", "types",
 ]
 
 
@@ -38,6 +38,44 @@ def drop(reason):
     from wit_world.exports import tag_filter
 
     return tag_filter.Verdict_Drop(reason)
+
+
+def item(id, *, file=None, url=None, data=None, image=None, annotation=None, origin=None, license=None, digest=None):
+    """A picture of a source: a file (folder, path), an address, the bytes of a file, or an image. The host reads the first two."""
+    from wit_world.exports import dataset_source as wit
+
+    media = [
+        wit.Media_File(file) if file is not None else None,
+        wit.Media_Url(url) if url is not None else None,
+        wit.Media_Bytes(data) if data is not None else None,
+        wit.Media_Image(image) if image is not None else None,
+    ]
+    given = [m for m in media if m is not None]
+    if len(given) != 1:
+        raise TypeError("an item is one of file, url, data and image")
+    return wit.Item(id, given[0], annotation or tagged(), origin, license, digest)
+
+
+def page(items, next=None, total=None):
+    """Some items of a source; `next` is where the next page begins, or None at the end."""
+    from wit_world.exports import dataset_source as wit
+
+    return wit.Page(list(items), next, total)
+
+
+def metric(name, description, low, high, *, higher_is_better=True, per_sample=True):
+    """Something that an evaluator measures."""
+    return (name, higher_is_better, float(low), float(high), per_sample, description)
+
+
+def list_all(root, path):
+    """All that is in a folder that the user granted."""
+    found, more = [], True
+    while more:
+        part = files.list_dir(root, path, found[-1].path if found else None, 1000)
+        found += part
+        more = len(part) == 1000
+    return found
 
 
 # ---- settings ----
@@ -165,6 +203,27 @@ class HostList(Text):
         return schema.Widget_HostList(self.list)
 
 
+class Socket(_Setting):
+    """An input of a node that is linked: "image", "mask", "latent", "tensor", "annotations" …, or another type by its name."""
+
+    required = True
+
+    def __init__(self, kind, hint=None, required=True):
+        super().__init__(hint)
+        self.kind, self.required, self.default = kind, required, None
+
+    def socket(self):
+        return _socket(self.kind)
+
+    def widget(self):
+        return schema.Widget_None_()
+
+
+def _socket(kind):
+    known = getattr(schema, "Socket_" + kind.capitalize(), None)
+    return known() if known and kind != "named" else schema.Socket_Named(kind)
+
+
 def _number(given, type):
     """A number, or a text that is one of this type, as workflows have them."""
     if isinstance(given, str):
@@ -190,6 +249,7 @@ class _Plugin:
     revision = 0
     #: Equal inputs and seed give equal results, so the host may cache.
     deterministic = True
+    outputs = {}
     _settings = {}
 
     def __init_subclass__(cls):
@@ -231,7 +291,7 @@ class _Plugin:
             category=cls.category,
             description=(cls.__doc__ or "").strip(),
             inputs=[setting.input(name) for name, setting in cls._settings.items()],
-            outputs=[],
+            outputs=[schema.Output(name, _socket(kind), False, None) for name, kind in cls.outputs.items()],
             output_node=False,
             deterministic=cls.deterministic,
             revision=cls.revision,
@@ -279,33 +339,73 @@ class TagFilter(_Plugin):
         raise NotImplementedError
 
 
+class DatasetSource(_Plugin):
+    """Where pictures come from, page by page. Write `page`."""
+
+    def page(self, after, limit):
+        """What `page()` makes: at most `limit` items after a position that an earlier page named, None at the start. Another
+        instance may go on from there."""
+        raise NotImplementedError
+
+
+class Evaluator(_Plugin):
+    """Scores pictures, one by one and as a set. Write `add` and, for metrics of the whole set, `finish`."""
+
+    #: What it measures: a list of `metric()`s.
+    metrics = []
+
+    def reference(self, image):
+        """Sees each picture of the data set before the first `add`."""
+
+    def add(self, sample):
+        """Scores by metric of a sample (id, image, prompt, reference, seed, extra)."""
+        return {}
+
+    def finish(self):
+        """Scores by metric of the whole set; afterwards it starts anew."""
+        return {}
+
+
+class Node(_Plugin):
+    """Any other node. Its inputs are its settings and `Socket`s; write `run`, which finds them as attributes."""
+
+    #: Types of the outputs by name: {"image": "image"}.
+    outputs = {}
+
+    def run(self):
+        """The outputs by name: numbers, texts, images, tensors, annotations, handles or None."""
+        raise NotImplementedError
+
+
 # ---- what the host calls ----
 
 
 def glue(plugin):
     """The classes that the component exports, made from those in a module."""
-    parts = {}
+    kinds = {
+        Captioner: (schema.Role.CAPTIONER, "Captioner", _captioner),
+        DatasetSource: (schema.Role.DATASET_SOURCE, "DatasetSource", _dataset_source),
+        TagFilter: (schema.Role.TAG_FILTER, "TagFilter", _tag_filter),
+        Evaluator: (schema.Role.EVALUATOR, "Evaluator", _evaluator),
+        Node: (schema.Role.NODE, "Node", _run_node),
+    }
+    parts = []
     for value in vars(plugin).values():
-        for kind in (Captioner, TagFilter):
+        for kind, (role, name, make) in kinds.items():
             if isinstance(value, type) and issubclass(value, kind) and value is not kind:
-                parts[kind] = value
+                parts.append((value, role, name, make))
     if not parts:
-        raise TypeError("src/plugin.py has no class that is a Captioner or a TagFilter")
-    made = {"Describe": _describe(parts)}
-    if Captioner in parts:
-        made["Captioner"] = _captioner(parts[Captioner])
-    if TagFilter in parts:
-        made["TagFilter"] = _tag_filter(parts[TagFilter])
-    return made
+        raise TypeError("src/plugin.py has no class of a plugin kind: " + ", ".join(kind.__name__ for kind in kinds))
+    made = {name: make(part) for part, _, name, make in parts}
+    return {"Describe": _describe([(part, role) for part, role, _, _ in parts]), **made}
 
 
 def _describe(parts):
-    roles = {Captioner: schema.Role.CAPTIONER, TagFilter: schema.Role.TAG_FILTER}
-    first = next(iter(parts.values()))
+    first = parts[0][0]
 
     class Describe:
         def describe(self):
-            nodes = [part._node(roles[kind]) for kind, part in parts.items()]
+            nodes = [part._node(role) for part, role in parts]
             return schema.Info(
                 anagama_manifest.ID, anagama_manifest.VERSION, nodes[0].display_name, nodes[0].description,
                 list(first.authors), first.license, nodes, None,
@@ -347,5 +447,90 @@ def _tag_filter(part):
         def apply(self, batch):
             answers = [_filter_object.apply(request) for request in batch]
             return [wit.Verdict_Keep(a) if isinstance(a, Annotation) else a for a in answers]
+
+    return Glue
+
+
+def _dataset_source(part):
+    class Glue:
+        def open(self, config):
+            global _source_object
+            _source_object = part._open(config)
+
+        def next_page(self, from_, max_items):
+            return _source_object.page(from_, max(max_items, 1))
+
+    return Glue
+
+
+def _evaluator(part):
+    from wit_world.exports import evaluator as wit
+
+    def scores(by_name):
+        return [wit.Score(name, float(value)) for name, value in by_name.items()]
+
+    class Glue:
+        def open(self, config):
+            global _evaluator_object
+            _evaluator_object = part._open(config)
+            return [wit.Metric(*metric) for metric in _evaluator_object.metrics]
+
+        def reference(self, batch):
+            for image in batch:
+                with image:
+                    _evaluator_object.reference(image)
+
+        def add(self, batch):
+            return [scores(_evaluator_object.add(sample)) for sample in batch]
+
+        def finish(self):
+            return scores(_evaluator_object.finish())
+
+    return Glue
+
+
+def _run_node(part):
+    from wit_world.exports import node as wit
+
+    def inner(value):
+        return json.loads(value.value) if isinstance(value, wit.Value_Json) else getattr(value, "value", None)
+
+    kinds = [
+        (bool, wit.Value_Boolean), (int, wit.Value_Int), (float, wit.Value_Float), (str, wit.Value_Text), (Image, wit.Value_Image),
+        (tensors.Tensor, wit.Value_Tensor), (Annotation, wit.Value_Annotation), (handles.Handle, wit.Value_Handle),
+    ]
+
+    def outer(value):
+        if value is None:
+            return wit.Value_None_()
+        for kind, case in kinds:
+            if isinstance(value, kind):
+                return case(value)
+        return wit.Value_Json(json.dumps(value))
+
+    class Glue:
+        def run(self, node, place, inputs):
+            given, object, problems = dict(inputs), part(), []
+            for name, setting in part._settings.items():
+                values = given.get(name)
+                value = inner(values[0]) if values else setting.default
+                if values and not isinstance(setting, Socket) and (value := setting.value(value)) is None:
+                    problems.append(f"`{name}`: {setting.problem(inner(values[0]))}")
+                setattr(object, name, value)
+            if problems:
+                refuse("; ".join(problems))
+            object.start()
+            answer = object.run()
+            outputs = [float(answer[name]) if kind == "float" else answer[name] for name, kind in part.outputs.items()]
+            return wit.Returned([wit.Feed_Values([outer(value)]) for value in outputs], [], None)
+
+        def check_lazy(self, node, place, inputs):
+            return []
+
+        def validate(self, node, inputs, types):
+            return wit.Verdict_Accepted()
+
+        def fingerprint(self, node, place, inputs):
+            return None
 
     return Glue
