@@ -44,7 +44,8 @@ impl Items {
         pictures.extend(Image::new(16, 16, PixelFormat::L8, vec![255; 16 * 16]).ok());
         let many: Vec<String> = (0..2000).map(|n| format!("tag {n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let long = "x".repeat(20_000);
+        // Longer ones, and an `extra` that is no JSON, the host lets no plugin answer, so no plugin meets them.
+        let long = "x".repeat(4_000);
         let words = "word ".repeat(5000);
         let mut annotations = vec![
             Annotation::default(),
@@ -56,7 +57,7 @@ impl Items {
         let texts = ["", "\u{feff}", "\"", "Ends in the mid", words.as_str()];
         annotations.extend(texts.iter().map(|t| Annotation { text: Some((*t).to_owned()), ..Annotation::default() }));
         let extra = |e: &str| Annotation { extra: Some(e.to_owned()), ..tagged(&["a"]) };
-        annotations.extend([extra("{}"), extra("no json"), extra("[1]"), extra("null")]);
+        annotations.extend([extra("{}"), extra("{\"scores\": \"none\"}"), extra("[1]"), extra("null")]);
         let mut scores = tagged(&["a", "b", "c"]);
         for (tag, score) in scores.tags.iter_mut().zip([-1.0, 2.0, 1e30]) {
             tag.score = Some(score);
