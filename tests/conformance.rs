@@ -34,6 +34,14 @@ fn suite() -> Vec<(&'static str, Kind, Vec<Value>)> {
             ],
         ),
         ("wd-tagger", Kind::TagFilter, vec![json!({"missing": "keep"})]),
+        (
+            "blip-captioner",
+            Kind::Captioner,
+            vec![
+                json!({"model": "captioners/tiny-blip", "min_words": 0}),
+                json!({"model": "captioners/tiny-blip", "prompt": "a photo of", "temperature": 1.0, "seed": 3}),
+            ],
+        ),
         ("palette-tagger", Kind::Captioner, vec![json!({}), json!({"colors": 5, "min_share": 0.05})]),
         (
             "tag-edit",
@@ -53,8 +61,25 @@ fn suite() -> Vec<(&'static str, Kind, Vec<Value>)> {
             ],
         ),
         ("image-stats", Kind::Evaluator, vec![json!({}), json!({"activation": "ohwx"})]),
+        (
+            "clip-score",
+            Kind::Evaluator,
+            vec![json!({"model": "encoders/tiny-clip"}), json!({"model": "encoders/tiny-clip", "text": false})],
+        ),
+        (
+            "aesthetic-score",
+            Kind::Evaluator,
+            vec![json!({"encoder": "encoders/tiny-clip", "head": "aesthetics/tiny-head"})],
+        ),
         ("tag-recall", Kind::Evaluator, vec![json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})]),
     ]
+}
+
+/// The models of the examples, and small ones of random weights.
+pub(crate) fn models() -> inference::Registry {
+    let own = nodes::OwnNetworks::new(models::Memory::unlimited());
+    let roots = vec![root().join("examples/models"), root().join("host/models/tests/data")];
+    inference::Registry::new(roots).with_networks(Arc::new(own))
 }
 
 fn load(name: &str, form: Form, dir: &std::path::Path) -> Arc<Plugin> {
@@ -65,7 +90,7 @@ fn load(name: &str, form: Form, dir: &std::path::Path) -> Arc<Plugin> {
         lock_file: dir.join("lock.json"),
         prefer_native: form == Form::Native,
         limits: Limits::default(),
-        inference: Some(Arc::new(inference::Registry::new(vec![root().join("examples/models")]))),
+        inference: Some(Arc::new(models())),
         ..LoaderConfig::default()
     };
     if form == Form::Native {

@@ -27,13 +27,16 @@ fn rows() -> Vec<Row> {
         ("wd-tagger", "wd-tagger", json!({"model": "taggers/embedded-tagger"})),
         ("wd-tagger", "tag-choice", json!({"missing": "keep"})),
         ("tag-recall", "tag-recall", json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})),
+        ("blip-captioner", "blip-captioner", json!({"model": "captioners/tiny-blip", "min_words": 0})),
+        ("clip-score", "clip-score", json!({"model": "encoders/tiny-clip"})),
+        ("aesthetic-score", "aesthetic-score", json!({"encoder": "encoders/tiny-clip", "head": "aesthetics/tiny-head"})),
     ]
 }
 
 #[test]
 fn first_party_plugins_pass_the_suite() {
     let dir = tempfile::tempdir().unwrap();
-    let registry = inference::Registry::new(vec![root().join("examples/models")]);
+    let registry = crate::conformance::models();
     let cache = dir.path().join("cache");
     let bench = Bench { form: Form::Wasm, cache: &cache, inference: Some(Arc::new(registry)), compiler: None };
     let mut failures = Vec::new();

@@ -1,6 +1,6 @@
 //! Models that the host runs for plugins.
 
-use crate::{Array, Dtype};
+use crate::{Array, Dtype, Image};
 use spec::PluginError;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +40,54 @@ pub trait Inference: Send + Sync {
     /// # Errors
     /// The name is unknown, or the file cannot be read.
     fn load(&self, name: &str, options: Option<&serde_json::Value>) -> Result<Arc<dyn Session>, PluginError>;
+
+    /// The model of this name that writes texts.
+    ///
+    /// # Errors
+    /// The name is unknown, the model writes nothing, or its files cannot be read.
+    fn writer(&self, name: &str) -> Result<Arc<dyn Writer>, PluginError>;
+}
+
+/// What to write, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WriteRequest {
+    /// Instructions apart from the prompt, for models that know such.
+    pub system: Option<String>,
+    pub prompt: String,
+    pub max_tokens: u32,
+    /// 0: always the likeliest token.
+    pub temperature: f32,
+    /// Only tokens that have this share together.
+    pub top_p: f32,
+    pub seed: u64,
+    /// The text ends before the first of these.
+    pub stop: Vec<String>,
+    /// What only some models know.
+    pub extra: Option<serde_json::Value>,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WriteReply {
+    /// What follows the prompt.
+    pub text: String,
+    pub tokens: u32,
+    /// False: `max_tokens` cut it off.
+    pub finished: bool,
+}
+
+/// A model that writes texts about pictures.
+pub trait Writer: Send + Sync {
+    /// Writes; looks at `go_on` between tokens.
+    ///
+    /// # Errors
+    /// The request or the number of pictures does not fit the model, the run fails, or `go_on` says no.
+    fn write(
+        &self,
+        request: &WriteRequest,
+        images: &[Image],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<WriteReply, PluginError>;
 }
 
 /// A loaded model.
@@ -65,6 +113,11 @@ pub trait Network: Send + Sync {
 
     fn outputs(&self) -> &[IoDesc];
 
+    /// What it is, where the name of its folder does not say it.
+    fn family(&self) -> Option<&str> {
+        None
+    }
+
     /// Where it computes: `cpu` …
     fn device(&self) -> String {
         "cpu".to_owned()
@@ -82,9 +135,21 @@ pub trait Networks: Send + Sync {
     /// The kinds of models, such as `taggers`, that it can have.
     fn kinds(&self) -> &[&str];
 
-    /// The network of a weight file and the configuration beside it.
+    /// The network of a weight file of this kind and the configuration beside it.
     ///
     /// # Errors
-    /// The file is broken, or of another architecture.
-    fn open(&self, file: &Path) -> Result<Arc<dyn Network>, PluginError>;
+    /// The file is broken or of another architecture, or it has no such options.
+    fn open(&self, kind: &str, file: &Path, options: &Options) -> Result<Arc<dyn Network>, PluginError>;
+
+    /// The kinds of models, such as `captioners`, that write texts.
+    fn writers(&self) -> &[&str];
+
+    /// The same of a model that writes texts.
+    ///
+    /// # Errors
+    /// The files are broken, or of another architecture.
+    fn open_writer(&self, file: &Path) -> Result<Arc<dyn Writer>, PluginError>;
 }
+
+/// What a model may be loaded with.
+pub type Options = serde_json::Map<String, serde_json::Value>;

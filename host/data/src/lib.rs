@@ -26,7 +26,9 @@ pub use crate::image::{
     ChannelOrder, Codec, DecodeLimits, Filter, Fit, Image, ImageError, Layout, Perceptual, PixelFormat, Rect,
     ResizeSpec, TensorSpec,
 };
-pub use crate::inference::{Inference, IoDesc, ModelInfo, Network, Networks, Session};
+pub use crate::inference::{
+    Inference, IoDesc, ModelInfo, Network, Networks, Options, Session, WriteReply, WriteRequest, Writer,
+};
 pub use crate::kinds::{
     CaptionRequest, Captioner, DatasetSource, Evaluator, FilterRequest, Media, Metric, Page, Sample, Score, SourceItem,
     TagFilter, Verdict,

@@ -1,8 +1,8 @@
 //! Finds models in folders and loads each once.
 
 use crate::onnx::OnnxNetwork;
-use crate::session::Loaded;
-use data::{Inference, ModelInfo, Network, Networks, Session};
+use crate::session::{self, Loaded};
+use data::{Inference, ModelInfo, Network, Networks, Options, Session, Writer};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use spec::{ErrorKind, PluginError};
@@ -19,7 +19,9 @@ const WEIGHTS: &str = "model.safetensors";
 pub struct Registry {
     roots: Vec<PathBuf>,
     networks: Option<Arc<dyn Networks>>,
-    sessions: Mutex<HashMap<PathBuf, (Stamp, Arc<Loaded>)>>,
+    /// By file and options.
+    sessions: Mutex<HashMap<(PathBuf, String), (Stamp, Arc<Loaded>)>>,
+    writers: Mutex<HashMap<PathBuf, (Stamp, Arc<dyn Writer>)>>,
     digests: Mutex<HashMap<PathBuf, (Stamp, String)>>,
 }
 
@@ -29,7 +31,7 @@ type Stamp = (u64, Option<SystemTime>);
 impl Registry {
     /// A registry over `roots`; folders that do not exist hold no models. Nothing is read yet.
     pub fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots, networks: None, sessions: Mutex::default(), digests: Mutex::default() }
+        Self { roots, networks: None, sessions: Mutex::default(), writers: Mutex::default(), digests: Mutex::default() }
     }
 
     /// The same registry, which also runs what these networks can.
@@ -69,10 +71,16 @@ impl Registry {
         Ok(digest)
     }
 
+    /// Do models of this kind write texts?
+    fn writes(&self, kind: &str) -> bool {
+        self.networks.as_ref().is_some_and(|n| n.writers().contains(&kind))
+    }
+
     /// The file of a folder of this kind that is run.
     fn file(&self, kind: &str, folder: &Path) -> Option<PathBuf> {
-        let own = self.networks.as_ref().is_some_and(|n| n.kinds().contains(&kind));
-        let names = [Some(ONNX), own.then_some(WEIGHTS)];
+        let writes = self.writes(kind);
+        let own = self.networks.as_ref().is_some_and(|n| writes || n.kinds().contains(&kind));
+        let names = [(!writes).then_some(ONNX), own.then_some(WEIGHTS)];
         names.into_iter().flatten().map(|name| folder.join(name)).find(|file| file.is_file())
     }
 
@@ -96,6 +104,16 @@ impl Registry {
 
     fn find(&self, name: &str) -> Result<PathBuf, PluginError> {
         self.path(name).ok_or_else(|| {
+            let plain = name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            let folder = self.roots.iter().map(|root| root.join(name)).find(|folder| plain && folder.is_dir());
+            if let Some(folder) = folder {
+                let message = format!(
+                    "model `{name}`: {} has neither {ONNX} nor a {WEIGHTS} of a kind that is run here; Python's pickles \
+                     (.bin, .pt, .ckpt) are not read",
+                    folder.display()
+                );
+                return PluginError::new(ErrorKind::NotFound, message);
+            }
             let known = self.names();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let message = format!("no model `{name}` in the model folders; installed are: {known}");
@@ -103,45 +121,101 @@ impl Registry {
         })
     }
 
-    fn open(&self, name: &str) -> Result<Arc<Loaded>, PluginError> {
+    fn open(&self, name: &str, options: &Options) -> Result<Arc<Loaded>, PluginError> {
         let path = self.find(name)?;
+        let kind = kind(name);
+        if self.writes(kind) {
+            let message = format!("model `{name}` writes texts: it is asked by `generation`, not by `inference`");
+            return Err(PluginError::new(ErrorKind::Unsupported, message));
+        }
         let stamp = stamp(&path)?;
+        let key = (path.clone(), serde_json::to_string(options).unwrap_or_default());
         // The lock is held while loading, so that two callers do not load the same weights twice.
         let mut sessions = self.sessions.lock();
-        if let Some((known, session)) = sessions.get(&path)
+        if let Some((known, session)) = sessions.get(&key)
             && *known == stamp
         {
             return Ok(session.clone());
         }
         let network: Arc<dyn Network> = match &self.networks {
-            Some(networks) if path.ends_with(WEIGHTS) => networks.open(&path)?,
-            _ => Arc::new(OnnxNetwork::open(&path)?),
+            Some(networks) if path.ends_with(WEIGHTS) => networks.open(kind, &path, options)?,
+            _ if options.is_empty() => Arc::new(OnnxNetwork::open(&path)?),
+            _ => {
+                let found = serde_json::Value::from(options.clone());
+                let message = format!("model `{name}`: expected no options, found {found}; ONNX files take none");
+                return Err(PluginError::new(ErrorKind::InvalidInput, message));
+            }
         };
         let session = Arc::new(Loaded::new(name, &path, self.digest(name)?, network));
-        sessions.insert(path, (stamp, session.clone()));
+        sessions.insert(key, (stamp, session.clone()));
         Ok(session)
     }
+
+    /// What is known of a model.
+    fn info(&self, name: &str) -> Result<ModelInfo, PluginError> {
+        if !self.writes(kind(name)) {
+            return Ok(self.open(name, &Options::new())?.info().clone());
+        }
+        let path = self.find(name)?;
+        Ok(ModelInfo {
+            name: name.to_owned(),
+            family: session::family(name),
+            digest: self.digest(name)?,
+            device: "cpu".to_owned(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            assets: session::assets(&path),
+        })
+    }
+}
+
+/// The first part of a name.
+fn kind(name: &str) -> &str {
+    name.split('/').next().unwrap_or_default()
 }
 
 impl Inference for Registry {
     /// All models that can be loaded; a broken one is left out with a warning.
     fn models(&self) -> Vec<ModelInfo> {
-        let open = |name: String| match self.open(&name) {
-            Ok(session) => Some(session.info().clone()),
+        let info = |name: String| match self.info(&name) {
+            Ok(info) => Some(info),
             Err(e) => {
                 tracing::warn!("model left out: {e}");
                 None
             }
         };
-        self.names().into_iter().filter_map(open).collect()
+        self.names().into_iter().filter_map(info).collect()
     }
 
     fn load(&self, name: &str, options: Option<&serde_json::Value>) -> Result<Arc<dyn Session>, PluginError> {
-        if let Some(options) = options.filter(|o| o.as_object().is_none_or(|o| !o.is_empty())) {
-            let message = format!("model `{name}`: expected no options, found {options}; models take none");
-            return Err(PluginError::new(ErrorKind::InvalidInput, message));
+        let none = Options::new();
+        let options = match options {
+            None | Some(serde_json::Value::Null) => &none,
+            Some(serde_json::Value::Object(options)) => options,
+            Some(other) => {
+                let message = format!("model `{name}`: options: expected an object, found {other}");
+                return Err(PluginError::new(ErrorKind::InvalidInput, message));
+            }
+        };
+        Ok(self.open(name, options)?)
+    }
+
+    fn writer(&self, name: &str) -> Result<Arc<dyn Writer>, PluginError> {
+        let path = self.find(name)?;
+        let networks = self.networks.as_ref().filter(|_| self.writes(kind(name))).ok_or_else(|| {
+            let message = format!("model `{name}` writes no texts; those that do lie in captioners/");
+            PluginError::new(ErrorKind::Unsupported, message)
+        })?;
+        let stamp = stamp(&path)?;
+        let mut writers = self.writers.lock();
+        if let Some((known, writer)) = writers.get(&path)
+            && *known == stamp
+        {
+            return Ok(writer.clone());
         }
-        Ok(self.open(name)?)
+        let writer = networks.open_writer(&path)?;
+        writers.insert(path, (stamp, writer.clone()));
+        Ok(writer)
     }
 }
 
@@ -164,7 +238,7 @@ pub(crate) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> PluginEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use data::{Array, IoDesc};
+    use data::{Array, Image, IoDesc, WriteReply, WriteRequest};
 
     #[test]
     fn a_missing_model_lists_what_is_there() {
@@ -210,15 +284,31 @@ mod tests {
         }
     }
 
+    /// Writes where its file lies, and the prompt.
+    struct Echo(String);
+
+    impl Writer for Echo {
+        fn write(&self, r: &WriteRequest, _: &[Image], _: &dyn Fn() -> bool) -> Result<WriteReply, PluginError> {
+            Ok(WriteReply { text: format!("{} {}", self.0, r.prompt), tokens: 1, finished: true })
+        }
+    }
+
     struct Lengths;
 
     impl Networks for Lengths {
         fn kinds(&self) -> &[&str] {
             &["taggers"]
         }
-        fn open(&self, file: &Path) -> Result<Arc<dyn Network>, PluginError> {
+        fn open(&self, _: &str, file: &Path, options: &Options) -> Result<Arc<dyn Network>, PluginError> {
             let output = IoDesc { name: "length".into(), dtype: data::Dtype::F32, shape: vec![Some(1)] };
-            Ok(Arc::new(Length(vec![output], std::fs::metadata(file).unwrap().len())))
+            let more = options.get("more").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            Ok(Arc::new(Length(vec![output], std::fs::metadata(file).unwrap().len() + more)))
+        }
+        fn writers(&self) -> &[&str] {
+            &["captioners"]
+        }
+        fn open_writer(&self, file: &Path) -> Result<Arc<dyn Writer>, PluginError> {
+            Ok(Arc::new(Echo(file.display().to_string())))
         }
     }
 
@@ -243,5 +333,56 @@ mod tests {
         );
         assert_eq!(session.run(vec![]).unwrap()[0].1.to_f32()[..], [5.0]);
         assert_eq!(session.asset("tags.csv").unwrap(), b"t");
+    }
+
+    #[test]
+    fn models_that_write_are_asked_by_name_and_by_generation_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for (folder, file) in
+            [("captioners/blip", WEIGHTS), ("captioners/old", "pytorch_model.bin"), ("taggers/own", WEIGHTS)]
+        {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+            std::fs::write(dir.path().join(folder).join(file), b"12345").unwrap();
+        }
+        let registry = Registry::new(vec![dir.path().into()]).with_networks(Arc::new(Lengths));
+        assert_eq!(registry.names(), ["captioners/blip", "taggers/own"]);
+        let infos = registry.models();
+        assert_eq!((infos[0].family.as_str(), infos[0].inputs.len()), ("captioner", 0));
+        let request = WriteRequest {
+            system: None,
+            prompt: "hello".into(),
+            max_tokens: 1,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+            stop: Vec::new(),
+            extra: None,
+        };
+        let writer = registry.writer("captioners/blip").unwrap();
+        let text = writer.write(&request, &[], &|| true).unwrap().text;
+        assert!(text.ends_with("model.safetensors hello"), "{text}");
+        assert!(Arc::ptr_eq(&writer, &registry.writer("captioners/blip").unwrap()), "loaded once");
+        let says = |e: Option<PluginError>, what: &str| {
+            let e = e.unwrap().message;
+            assert!(e.contains(what), "{what}: {e}");
+        };
+        says(registry.load("captioners/blip", None).err(), "asked by `generation`");
+        says(registry.writer("taggers/own").err(), "`taggers/own` writes no texts");
+        says(registry.writer("captioners/old").err(), "pickles (.bin");
+        says(registry.writer("captioners/none").err(), "no model `captioners/none`");
+    }
+
+    #[test]
+    fn options_are_for_networks_that_know_them() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("taggers/own")).unwrap();
+        std::fs::write(dir.path().join("taggers/own").join(WEIGHTS), b"12345").unwrap();
+        let registry = Registry::new(vec![dir.path().into()]).with_networks(Arc::new(Lengths));
+        let length = |options: Option<serde_json::Value>| {
+            registry.load("taggers/own", options.as_ref()).unwrap().run(vec![]).unwrap()[0].1.to_f32()[0]
+        };
+        assert_eq!((length(None), length(Some(serde_json::json!({"more": 2}))), length(None)), (5.0, 7.0, 5.0));
+        let e = registry.load("taggers/own", Some(&serde_json::json!(1))).err().unwrap().message;
+        assert!(e.contains("expected an object, found 1"), "{e}");
     }
 }

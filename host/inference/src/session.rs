@@ -18,10 +18,9 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     pub(crate) fn new(name: &str, path: &Path, digest: String, network: Arc<dyn Network>) -> Self {
-        let category = name.split('/').next().unwrap_or_default();
         let info = ModelInfo {
             name: name.to_owned(),
-            family: category.strip_suffix('s').unwrap_or(category).to_owned(),
+            family: network.family().map_or_else(|| family(name), str::to_owned),
             digest,
             device: network.device(),
             inputs: network.inputs().to_vec(),
@@ -81,8 +80,14 @@ impl Session for Loaded {
     }
 }
 
+/// What a model is by its name: a model of `taggers/` is a `tagger`.
+pub(crate) fn family(name: &str) -> String {
+    let category = name.split('/').next().unwrap_or_default();
+    category.strip_suffix('s').unwrap_or(category).to_owned()
+}
+
 /// The side files next to the model: labels and configurations, not weights.
-fn assets(path: &Path) -> Vec<String> {
+pub(crate) fn assets(path: &Path) -> Vec<String> {
     let Some(folder) = path.parent() else { return Vec::new() };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries

@@ -36,6 +36,16 @@ impl Json {
         Error::file(&self.path, what)
     }
 
+    /// The settings of a part; none where newer files leave out what is as usual.
+    pub(crate) fn part(&self, key: &str) -> Result<Json> {
+        Ok(Json { path: self.path.clone(), map: self.optional(key)?.unwrap_or_default() })
+    }
+
+    /// Whether nothing is set.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
     /// The same file with a setting that it lacks.
     pub(crate) fn with(&self, key: &str, value: Value) -> Json {
         let mut with = self.clone();

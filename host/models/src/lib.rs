@@ -6,6 +6,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod adapter;
+mod aesthetic;
+mod blip;
 mod clip;
 mod config;
 mod controlnet;
@@ -40,7 +42,10 @@ mod vision;
 mod weights;
 
 pub use adapter::{Adapter, LoraRef, NormTarget, Target, TargetKind};
+pub use aesthetic::{Aesthetic, load_aesthetic};
+pub use blip::{Blip, LoadedBlip, Sight, Writing, Written, load_blip};
 pub use clip::{Activation, TextConfig, TextEncoder, TextOutput, Tokenizer, Tokens};
+pub use clip::{ClipText, LoadedClipText, load_clip_text};
 pub use controlnet::{ControlNet, LoadedControlNet, load_controlnet};
 pub use error::{Error, Result};
 pub use family::{Betas, FAMILIES, Family, NetworkRow, Noise, Prediction, TextRow};

@@ -5,6 +5,7 @@ use crate::model::FakeModel;
 use crate::tensors::{Array, map};
 use plugin_sdk::control::Level;
 use plugin_sdk::files::Entry;
+use plugin_sdk::generation::{Prompt, Reply};
 use plugin_sdk::host::{Host, Installed, install};
 use plugin_sdk::http::{Request, Response};
 use plugin_sdk::inference::ModelInfo;
@@ -12,6 +13,8 @@ use plugin_sdk::{Codec, Dtype, Error, ErrorKind, Perceptual, PixelFormat, Rect, 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+
+type Write = dyn Fn(&Prompt, usize) -> Result<Reply>;
 
 /// A host in memory. Fill it, [`install`](FakeHost::install) it, and call the plugin.
 #[derive(Default)]
@@ -21,6 +24,7 @@ pub struct FakeHost {
     files: BTreeMap<(String, String), Vec<u8>>,
     pages: BTreeMap<String, Vec<u8>>,
     models: Vec<FakeModel>,
+    writer: Option<Box<Write>>,
     metadata: BTreeMap<String, String>,
     storage: RefCell<BTreeMap<String, Vec<u8>>>,
     logs: RefCell<Vec<(Level, String)>>,
@@ -62,6 +66,13 @@ impl FakeHost {
     #[must_use]
     pub fn model(mut self, model: FakeModel) -> Self {
         self.models.push(model);
+        self
+    }
+
+    /// What models that write answer to a prompt about so many pictures.
+    #[must_use]
+    pub fn writer(mut self, write: impl Fn(&Prompt, usize) -> Result<Reply> + 'static) -> Self {
+        self.writer = Some(Box::new(write));
         self
     }
 
@@ -312,6 +323,16 @@ impl Host for FakeHost {
     }
     fn session_drop(&self, session: u64) {
         self.sessions.borrow_mut().remove(&session);
+    }
+
+    fn generate(&self, prompt: &Prompt, images: &[u64]) -> Result<Reply> {
+        for image in images {
+            self.picture(*image)?;
+        }
+        match &self.writer {
+            Some(write) => write(prompt, images.len()),
+            None => Err(Error::not_found(format!("no model `{}` that writes", prompt.model))),
+        }
     }
 
     fn files_list_dir(&self, root: &str, path: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>> {

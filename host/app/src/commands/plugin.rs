@@ -107,7 +107,9 @@ fn test(args: &cli::Test, places: &Places, config: &Config) -> Result<Exit, Fail
     let setup = kit::suite::Setup::read(&project.folder).map_err(invalid)?;
     let form = if args.native { loader::Form::Native } else { loader::Form::Wasm };
     let cache = places.user_cache.join("plugin-test");
-    let inference: Arc<dyn data::Inference> = Arc::new(inference::Registry::new(config.models.clone()));
+    let own = nodes::OwnNetworks::new(nodes::Shared::with_budget(config.memory).memory.clone());
+    let models = inference::Registry::new(config.models.clone()).with_networks(Arc::new(own));
+    let inference: Arc<dyn data::Inference> = Arc::new(models);
     let bench = Bench { form, cache: &cache, inference: Some(inference), compiler: crate::compiler::compiler() };
     let report = kit::suite::run(&project.dist(), &setup, &bench)?;
     let row = |f: &kit::suite::Finding| {

@@ -480,12 +480,15 @@ unsafe extern "C" fn session_run(
     })
 }
 
-unsafe extern "C" fn generate(_: Ctx, request: Str, _: *const u64, _: usize, sink: Sink) -> i32 {
+unsafe extern "C" fn generate(_: Ctx, request: Str, images: *const u64, count: usize, sink: Sink) -> i32 {
     answer(sink, |inner| {
         // SAFETY: the ABI.
-        let request: serde_json::Value = serde_json::from_str(unsafe { text(request)? })
-            .map_err(|e| PluginError::new(ErrorKind::InvalidInput, format!("generation request: {e}")))?;
-        inner.services.generate(request["model"].as_str().unwrap_or_default())
+        let (request, images) = unsafe { (text(request)?, slice(images, count)?) };
+        let (model, request) = values::write_request(request)?;
+        let pictures = images.iter().map(|h| Ok(inner.image(*h)?.value.clone()));
+        let pictures = pictures.collect::<Result<Vec<_>, PluginError>>()?;
+        let written = inner.services.generate(&model, request, pictures);
+        Ok(vec![(0, values::write_reply(&inner.unless(written)?).to_string().into_bytes())])
     })
 }
 

@@ -1,7 +1,7 @@
 //! The JSON records and codes that cross the C tables; names and order are those of the WIT.
 
 use crate::services::{files::Entry, http};
-use data::{Dtype, ModelInfo};
+use data::{Dtype, ModelInfo, WriteReply, WriteRequest};
 use serde_json::{Value, json};
 use spec::{ErrorKind, PluginError};
 
@@ -66,6 +66,36 @@ pub(super) fn tensor_spec(s: &plugin_abi::TensorSpec) -> Result<data::TensorSpec
         std: s.std,
         dtype: Code::from_code(s.dtype)?,
     })
+}
+
+/// WIT `generation.request`: the model, and what it shall write.
+pub(super) fn write_request(json: &str) -> Result<(String, WriteRequest), PluginError> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+    struct Request {
+        model: String,
+        #[serde(default)]
+        system: Option<String>,
+        prompt: String,
+        max_tokens: u32,
+        temperature: f32,
+        top_p: f32,
+        seed: u64,
+        #[serde(default)]
+        stop: Vec<String>,
+        #[serde(default)]
+        extra: Option<String>,
+    }
+    let r: Request = serde_json::from_str(json)
+        .map_err(|e| PluginError::new(ErrorKind::InvalidInput, format!("generation request: {e}")))?;
+    let extra = crate::services::models::extra(r.extra.as_deref())?;
+    let Request { model, system, prompt, max_tokens, temperature, top_p, seed, stop, .. } = r;
+    Ok((model, WriteRequest { system, prompt, max_tokens, temperature, top_p, seed, stop, extra }))
+}
+
+/// WIT `generation.reply`.
+pub(super) fn write_reply(r: &WriteReply) -> Value {
+    json!({"text": r.text, "tokens": r.tokens, "finished": r.finished})
 }
 
 /// WIT `model-info`.

@@ -1,11 +1,13 @@
 //! CLIP's text encoder (Radford et al. 2021, arXiv:2103.00020), as in transformers' CLIPTextModel and
 //! CLIPTextModelWithProjection: OpenAI's ViT-L, OpenCLIP's ViT-H and ViT-bigG (Cherti et al. 2022, arXiv:2212.07143).
 
+mod alone;
 mod config;
 mod load;
 mod names;
 mod tokenizer;
 
+pub use alone::{ClipText, LoadedClipText, load_clip_text};
 pub use config::{Activation, TextConfig};
 pub(crate) use load::{G, H, Kind, L, Reading, full_size, load};
 pub(crate) use names::{is_g, is_h, is_l, open as open_name};

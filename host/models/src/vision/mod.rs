@@ -88,8 +88,8 @@ struct Block {
 }
 
 /// Mean and spread of the pictures that CLIP was trained on, red first; SigLIP's are 0.5.
-const MEAN: [f32; 3] = [0.481_454_67, 0.457_827_5, 0.408_210_72];
-const SPREAD: [f32; 3] = [0.268_629_55, 0.261_302_6, 0.275_777_1];
+pub(crate) const CLIP: ([f32; 3], [f32; 3]) =
+    ([0.481_454_67, 0.457_827_5, 0.408_210_72], [0.268_629_55, 0.261_302_6, 0.275_777_1]);
 
 /// Loads a vision encoder from a `.safetensors` file or a folder with its config, in the names of transformers, OpenAI or
 /// OpenCLIP.
@@ -118,6 +118,31 @@ pub fn load_vision(path: &Path, memory: &Memory) -> Result<LoadedVision> {
     Ok(LoadedVision { net: Vision(Arc::new(net)), found: source.notes() })
 }
 
+/// Pictures (b, 3, h, w) of 0…1 as an encoder of `side` pixels was trained on them (ComfyUI, `clip_preprocess`), by mean and
+/// spread of each channel.
+pub(crate) fn prepared(
+    pictures: &Tensor,
+    side: usize,
+    crop: bool,
+    (mean, spread): ([f32; 3], [f32; 3]),
+) -> Result<Tensor> {
+    let (_, c, h, w) = pictures.dims4()?;
+    if c != 3 {
+        return Err(Error::Unsupported(format!("expected pictures of 3 channels, found {c}")));
+    }
+    let mut x = pictures.clone();
+    if (h, w) != (side, side) {
+        let scale = side as f64 / h.min(w) as f64;
+        let scaled = |n: usize| if crop { (scale * n as f64).round_ties_even() as usize } else { side };
+        let (height, width) = (scaled(h).max(side), scaled(w).max(side));
+        x = BICUBIC_SMOOTHED.resize(&x, height, width)?;
+        x = x.narrow(2, (height - side) / 2, side)?.narrow(3, (width - side) / 2, side)?.contiguous()?;
+    }
+    let per_channel = |values: [f32; 3]| Tensor::new(&values, x.device())?.reshape((1, 3, 1, 1));
+    let bytes = (x.clamp(0f32, 1f32)? * 255.0)?.round()?;
+    Ok((bytes / 255.0)?.broadcast_sub(&per_channel(mean)?)?.broadcast_div(&per_channel(spread)?)?)
+}
+
 impl VisionConfig {
     fn check(&self) -> Result<(), String> {
         if self.heads == 0 || !self.hidden.is_multiple_of(self.heads) || self.layers < 2 {
@@ -142,27 +167,8 @@ impl Vision {
     /// # Errors
     /// Pictures of another number of channels.
     pub fn encode(&self, pictures: &Tensor, crop: bool) -> Result<VisionOutput> {
-        self.forward(&self.prepared(pictures, crop)?)
-    }
-
-    /// The pictures as it was trained on them (ComfyUI, `clip_preprocess`).
-    fn prepared(&self, pictures: &Tensor, crop: bool) -> Result<Tensor> {
-        let (side, (_, c, h, w)) = (self.side(), pictures.dims4()?);
-        if c != 3 {
-            return Err(Error::Unsupported(format!("expected pictures of 3 channels, found {c}")));
-        }
-        let mut x = pictures.clone();
-        if (h, w) != (side, side) {
-            let scale = side as f64 / h.min(w) as f64;
-            let scaled = |n: usize| if crop { (scale * n as f64).round_ties_even() as usize } else { side };
-            let (height, width) = (scaled(h).max(side), scaled(w).max(side));
-            x = BICUBIC_SMOOTHED.resize(&x, height, width)?;
-            x = x.narrow(2, (height - side) / 2, side)?.narrow(3, (width - side) / 2, side)?.contiguous()?;
-        }
-        let (mean, spread) = if self.0.config.class { (MEAN, SPREAD) } else { ([0.5; 3], [0.5; 3]) };
-        let per_channel = |values: [f32; 3]| Tensor::new(&values, x.device())?.reshape((1, 3, 1, 1));
-        let bytes = (x.clamp(0f32, 1f32)? * 255.0)?.round()?;
-        Ok((bytes / 255.0)?.broadcast_sub(&per_channel(mean)?)?.broadcast_div(&per_channel(spread)?)?)
+        let normal = if self.0.config.class { CLIP } else { ([0.5; 3], [0.5; 3]) };
+        self.forward(&prepared(pictures, self.side(), crop, normal)?)
     }
 
     /// `x` (b, 3, side, side), normalised.

@@ -5,8 +5,9 @@
 
 use super::wit::{control, files, generation, handles, http, images, inference, schema, storage, tensors, types};
 use crate::error::Fault;
-use crate::services::{Held, tensors as ops};
+use crate::services::{Held, models, tensors as ops};
 use crate::wasm::{HostHandle, HostImage, HostSession, HostTensor, State};
+use data::{WriteReply, WriteRequest};
 use spec::{ErrorKind, PluginError};
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -253,8 +254,29 @@ impl inference::HostSession for State {
 }
 
 impl generation::Host for State {
-    fn generate(&mut self, request: generation::Request, _: Vec<Resource<HostImage>>) -> Answer<generation::Reply> {
-        Ok(self.services.generate(&request.model).map_err(Into::into))
+    fn generate(
+        &mut self,
+        request: generation::Request,
+        images: Vec<Resource<HostImage>>,
+    ) -> Answer<generation::Reply> {
+        let images: Vec<_> = images.iter().map(|i| Ok(self.image(i)?.value.clone())).collect::<Result<_>>()?;
+        let extra = match models::extra(request.extra.as_deref()) {
+            Ok(extra) => extra,
+            Err(e) => return Ok(Err(e.into())),
+        };
+        let asked = WriteRequest {
+            system: request.system,
+            prompt: request.prompt,
+            max_tokens: request.max_tokens,
+            temperature: request.temperature,
+            top_p: request.top_p,
+            seed: request.seed,
+            stop: request.stop,
+            extra,
+        };
+        let written = self.services.generate(&request.model, asked, images);
+        let reply = |r: WriteReply| generation::Reply { text: r.text, tokens: r.tokens, finished: r.finished };
+        Ok(self.unless(written)?.map(reply).map_err(Into::into))
     }
 }
 

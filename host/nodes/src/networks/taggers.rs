@@ -1,46 +1,23 @@
-//! Networks of our own behind the names by which plugins ask for models.
+//! Taggers in safetensors: vision transformers and EVA-02. They take and give what the ONNX files of WD taggers do.
 
+use super::{array, describe, failed, told};
 use candle_core::{Device, Tensor};
-use data::{Array, Dtype, IoDesc, Network, Networks};
+use data::{Array, IoDesc, Network};
 use models::{Memory, Tagger};
-use spec::{ErrorKind, PluginError};
+use spec::PluginError;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Taggers in safetensors: vision transformers and EVA-02. They take and give what the ONNX files of WD taggers do.
-pub struct OwnNetworks {
-    memory: Memory,
-}
-
-impl OwnNetworks {
-    /// With a budget for working copies of weights.
-    pub fn new(memory: Memory) -> Self {
-        Self { memory }
-    }
-}
-
-impl Networks for OwnNetworks {
-    fn kinds(&self) -> &[&str] {
-        &["taggers"]
-    }
-
-    fn open(&self, file: &Path) -> Result<Arc<dyn Network>, PluginError> {
-        // The configuration lies beside the weights.
-        let folder = file.parent().unwrap_or(file);
-        let loaded = models::load_tagger(folder, &self.memory)
-            .map_err(|e| PluginError::new(ErrorKind::InvalidInput, e.to_string()))?;
-        for line in &loaded.found {
-            tracing::info!("{}: {line}", file.display());
-        }
-        let size = |n: usize| u32::try_from(n).ok();
-        let (side, labels) = (size(loaded.net.side()), size(loaded.net.labels()));
-        let describe = |name: &str, shape| vec![IoDesc { name: name.to_owned(), dtype: Dtype::F32, shape }];
-        Ok(Arc::new(Scorer {
-            inputs: describe("input", vec![None, side, side, Some(3)]),
-            outputs: describe("output", vec![None, labels]),
-            net: loaded.net,
-        }))
-    }
+pub(super) fn open(folder: &Path, memory: &Memory) -> models::Result<Arc<dyn Network>> {
+    let loaded = models::load_tagger(folder, memory)?;
+    told(folder, &loaded.found);
+    let size = |n: usize| u32::try_from(n).ok();
+    let (side, labels) = (size(loaded.net.side()), size(loaded.net.labels()));
+    Ok(Arc::new(Scorer {
+        inputs: describe("input", vec![None, side, side, Some(3)]),
+        outputs: describe("output", vec![None, labels]),
+        net: loaded.net,
+    }))
 }
 
 struct Scorer {
@@ -52,10 +29,7 @@ struct Scorer {
 impl Scorer {
     fn scores(&self, pictures: &Array) -> models::Result<Array> {
         let shape = pictures.shape.clone();
-        let scores = self.net.scores(&Tensor::from_vec(pictures.to_f32().to_vec(), shape, &Device::Cpu)?)?;
-        let (batch, labels) = scores.dims2()?;
-        let values: Vec<f32> = scores.flatten_all()?.to_vec1()?;
-        Ok(Array { shape: vec![batch, labels], data: data::ArrayData::F32(values.into()) })
+        array(&self.net.scores(&Tensor::from_vec(pictures.to_f32().to_vec(), shape, &Device::Cpu)?)?)
     }
 }
 
@@ -70,13 +44,16 @@ impl Network for Scorer {
 
     fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, PluginError> {
         let scores = inputs.iter().map(|pictures| self.scores(pictures)).collect::<models::Result<_>>();
-        scores.map_err(|e| PluginError::new(ErrorKind::Internal, e.to_string()))
+        scores.map_err(failed)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::OwnNetworks;
     use super::*;
+    use data::{Networks, Options};
+    use spec::ErrorKind;
     use std::path::PathBuf;
 
     fn tagger() -> PathBuf {
@@ -86,7 +63,7 @@ mod tests {
     #[test]
     fn the_embedded_tagger_scores_as_onnxruntime_does() {
         let networks = OwnNetworks::new(Memory::unlimited());
-        let network = networks.open(&tagger().join("model.safetensors")).unwrap();
+        let network = networks.open("taggers", &tagger().join("model.safetensors"), &Options::new()).unwrap();
         assert_eq!(network.inputs()[0].shape, [None, Some(96), Some(96), Some(3)]);
         assert_eq!(network.outputs()[0].shape, [None, Some(87)]);
         let expected = std::fs::read(tagger().join("examples/expected.json")).unwrap();
@@ -119,7 +96,7 @@ mod tests {
         let file = dir.path().join("model.safetensors");
         for bytes in [&b"no weights"[..], b"\x02\0\0\0\0\0\0\0{}"] {
             std::fs::write(&file, bytes).unwrap();
-            let e = OwnNetworks::new(Memory::unlimited()).open(&file).err().unwrap();
+            let e = OwnNetworks::new(Memory::unlimited()).open("taggers", &file, &Options::new()).err().unwrap();
             assert!(e.kind == ErrorKind::InvalidInput && !e.message.is_empty(), "{e}");
         }
     }
