@@ -29,7 +29,11 @@ fn rows() -> Vec<Row> {
         ("tag-recall", "tag-recall", json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})),
         ("blip-captioner", "blip-captioner", json!({"model": "captioners/tiny-blip", "min_words": 0})),
         ("clip-score", "clip-score", json!({"model": "encoders/tiny-clip"})),
-        ("aesthetic-score", "aesthetic-score", json!({"encoder": "encoders/tiny-clip", "head": "aesthetics/tiny-head"})),
+        (
+            "aesthetic-score",
+            "aesthetic-score",
+            json!({"encoder": "encoders/tiny-clip", "head": "aesthetics/tiny-head"}),
+        ),
     ]
 }
 

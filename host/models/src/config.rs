@@ -41,6 +41,13 @@ impl Json {
         Ok(Json { path: self.path.clone(), map: self.optional(key)?.unwrap_or_default() })
     }
 
+    /// The same with the setting of another file, if that has it, in place of its own.
+    pub(crate) fn overridden_by(&self, above: &Json, key: &str) -> Json {
+        let mut with = self.clone();
+        with.map.extend(above.map.get(key).map(|value| (key.to_owned(), value.clone())));
+        with
+    }
+
     /// Whether nothing is set.
     pub(crate) fn is_empty(&self) -> bool {
         self.map.is_empty()

@@ -46,11 +46,7 @@ pub fn load_clip_text(path: &Path, memory: &Memory) -> Result<LoadedClipText> {
     }
     let config = match &config {
         Some(json) if !json.part("text_config")?.is_empty() => {
-            let text = json.part("text_config")?;
-            match json.optional::<usize>("projection_dim")? {
-                Some(projection) => TextConfig::from_json(&text.with("projection_dim", projection.into()))?,
-                None => TextConfig::from_json(&text)?,
-            }
+            TextConfig::from_json(&json.part("text_config")?.overridden_by(json, "projection_dim"))?
         }
         Some(json) => TextConfig::from_json(json)?,
         None => {

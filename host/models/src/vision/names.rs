@@ -56,10 +56,7 @@ pub(super) fn from_json(json: &Json) -> Result<VisionConfig> {
     // A file of both encoders has a config of both.
     let both = json.part("vision_config")?;
     if !both.is_empty() {
-        return from_json(&match json.optional::<usize>("projection_dim")? {
-            Some(projection) => both.with("projection_dim", projection.into()),
-            None => both,
-        });
+        return from_json(&both.overridden_by(json, "projection_dim"));
     }
     let kind: String = json.optional("model_type")?.unwrap_or_else(|| "clip_vision_model".to_owned());
     let class = match kind.as_str() {
