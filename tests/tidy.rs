@@ -11,6 +11,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("wasmtime", &["loader"]),
     ("libloading", &["loader"]),
     ("tract-onnx", &["inference"]),
+    ("ort", &["inference"]),
     ("candle-core", &["models", "sample", "train", "nodes", "tests"]),
     ("candle-nn", &["models", "train", "tests"]),
     ("clap", &["app"]),

@@ -1,6 +1,7 @@
 //! Captioning by a server, and what becomes of captions: under the real loader, in both forms, and in whole runs.
 
 mod checks;
+mod runtime;
 mod servers;
 mod swap;
 mod taggers;

@@ -19,6 +19,7 @@ struct File {
     native: loader::NativeHome,
     threads: Option<usize>,
     memory: Option<String>,
+    onnxruntime: Option<PathBuf>,
     limits: Limits,
     grants: loader::Grants,
 }
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) threads: Option<usize>,
     /// Bytes that the working copies of weights may take.
     pub(crate) memory: usize,
+    /// The library that runs ONNX models; none: the built-in way.
+    pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) limits: loader::Limits,
     pub(crate) grants: loader::Grants,
 }
@@ -112,6 +115,12 @@ impl Config {
              move it to {} or name the file with --config",
             places.user_config.join(FILE_NAME).display()
         );
+        ensure!(
+            trusted || file.onnxruntime.is_none(),
+            "{shown}: `onnxruntime` names native code to be run, so a file that came with a workflow may not set it; move it to \
+             {} or name the file with --config",
+            places.user_config.join(FILE_NAME).display()
+        );
         let grants = &file.grants;
         let named = grants.plugins.values().chain([&grants.default]).any(|g| !g.secrets.is_empty());
         ensure!(
@@ -156,6 +165,7 @@ impl Config {
             native: file.native,
             threads: file.threads,
             memory: memory.unwrap_or_else(crate::memory::usual),
+            onnxruntime: file.onnxruntime.map(absolute),
             limits: loader::Limits {
                 deadline,
                 memory: mib(file.limits.memory_mib, usual.memory),
@@ -260,6 +270,16 @@ mod tests {
         assert!(error.contains("--config"), "{error}");
         let config = Config::find(Some(Path::new(FILE_NAME)), None, &places).unwrap();
         assert_eq!(config.lock, places.current.join("my.lock"));
+    }
+
+    #[test]
+    fn a_file_that_came_with_a_workflow_may_not_name_an_onnxruntime() {
+        let (_dir, places) = temp();
+        std::fs::write(places.current.join(FILE_NAME), "onnxruntime = \"lib/libonnxruntime.so\"").unwrap();
+        let error = Config::find(None, None, &places).unwrap_err().to_string();
+        assert!(error.contains("`onnxruntime`") && error.contains("--config"), "{error}");
+        let config = Config::find(Some(Path::new(FILE_NAME)), None, &places).unwrap();
+        assert_eq!(config.onnxruntime, Some(places.current.join("lib/libonnxruntime.so")));
     }
 
     #[test]

@@ -19,6 +19,15 @@ pub(crate) struct Host {
     pub(crate) shared: nodes::Shared,
 }
 
+/// The models that plugins ask for.
+pub(crate) fn models(config: &Config, own: nodes::OwnNetworks) -> inference::Registry {
+    let models = inference::Registry::new(config.models.clone()).with_networks(Arc::new(own));
+    match &config.onnxruntime {
+        Some(library) => models.with_onnxruntime(library.clone()),
+        None => models,
+    }
+}
+
 /// What one run adds.
 pub(crate) struct RunFolders {
     pub(crate) out: PathBuf,
@@ -38,7 +47,7 @@ impl Host {
         }
         let shared = nodes::Shared::with_budget(config.memory);
         let own = nodes::OwnNetworks::new(shared.memory.clone());
-        let inference = inference::Registry::new(config.models.clone()).with_networks(Arc::new(own));
+        let inference = models(&config, own);
         let loader = loader::Loader::new(loader::LoaderConfig {
             prefer_native: prefer_native || config.prefer_native,
             inference: Some(Arc::new(inference)),

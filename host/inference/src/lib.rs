@@ -1,4 +1,4 @@
-//! Runs models for plugins: ONNX files in pure Rust (tract), others by networks that it is given.
+//! Runs models for plugins: ONNX files in pure Rust (tract) or by an onnxruntime that the user has, others by networks that it is given.
 //!
 //! A model is a folder `<root>/<category>/<name>/` with `model.onnx`, or `model.safetensors` of a kind that one of the given
 //! networks has, and side files (labels, configuration). No
@@ -8,6 +8,7 @@
 mod convert;
 mod onnx;
 mod registry;
+mod runtime;
 mod session;
 
 pub use registry::Registry;

@@ -1,6 +1,7 @@
 //! Finds models in folders and loads each once.
 
 use crate::onnx::OnnxNetwork;
+use crate::runtime::{Runtime, RuntimeNetwork};
 use crate::session::{self, Loaded};
 use data::{Inference, ModelInfo, Network, Networks, Options, Session, Writer};
 use parking_lot::Mutex;
@@ -8,7 +9,7 @@ use sha2::{Digest, Sha256};
 use spec::{ErrorKind, PluginError};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// The files that make a folder a model; of both the first is run.
@@ -19,6 +20,8 @@ const WEIGHTS: &str = "model.safetensors";
 pub struct Registry {
     roots: Vec<PathBuf>,
     networks: Option<Arc<dyn Networks>>,
+    /// The library that runs ONNX files, loaded when the first of them is.
+    runtime: Option<(PathBuf, OnceLock<Result<Runtime, PluginError>>)>,
     /// By file and options.
     sessions: Mutex<HashMap<(PathBuf, String), (Stamp, Arc<Loaded>)>>,
     writers: Mutex<HashMap<PathBuf, (Stamp, Arc<dyn Writer>)>>,
@@ -31,13 +34,26 @@ type Stamp = (u64, Option<SystemTime>);
 impl Registry {
     /// A registry over `roots`; folders that do not exist hold no models. Nothing is read yet.
     pub fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots, networks: None, sessions: Mutex::default(), writers: Mutex::default(), digests: Mutex::default() }
+        Self {
+            roots,
+            networks: None,
+            runtime: None,
+            sessions: Mutex::default(),
+            writers: Mutex::default(),
+            digests: Mutex::default(),
+        }
     }
 
     /// The same registry, which also runs what these networks can.
     #[must_use]
     pub fn with_networks(self, networks: Arc<dyn Networks>) -> Self {
         Self { networks: Some(networks), ..self }
+    }
+
+    /// The same registry, whose ONNX files are run by the onnxruntime of this path. It is loaded when it is needed.
+    #[must_use]
+    pub fn with_onnxruntime(self, library: PathBuf) -> Self {
+        Self { runtime: Some((library, OnceLock::new())), ..self }
     }
 
     /// Names such as `taggers/embedded-tagger`, sorted. Lists folders, reads no model.
@@ -139,7 +155,7 @@ impl Registry {
         }
         let network: Arc<dyn Network> = match &self.networks {
             Some(networks) if path.ends_with(WEIGHTS) => networks.open(kind, &path, options)?,
-            _ if options.is_empty() => Arc::new(OnnxNetwork::open(&path)?),
+            _ if options.is_empty() => self.onnx(&path)?,
             _ => {
                 let found = serde_json::Value::from(options.clone());
                 let message = format!("model `{name}`: expected no options, found {found}; ONNX files take none");
@@ -149,6 +165,15 @@ impl Registry {
         let session = Arc::new(Loaded::new(name, &path, self.digest(name)?, network));
         sessions.insert(key, (stamp, session.clone()));
         Ok(session)
+    }
+
+    /// An ONNX file, by the library that was asked for.
+    fn onnx(&self, path: &Path) -> Result<Arc<dyn Network>, PluginError> {
+        let Some((library, loaded)) = &self.runtime else { return Ok(Arc::new(OnnxNetwork::open(path)?)) };
+        match loaded.get_or_init(|| Runtime::load(library)) {
+            Ok(runtime) => Ok(Arc::new(RuntimeNetwork::open(runtime, path)?)),
+            Err(e) => Err(e.clone()),
+        }
     }
 
     /// What is known of a model.
@@ -266,6 +291,23 @@ mod tests {
             let e = registry.load("taggers/broken", None).err().unwrap();
             assert!(e.message.contains("taggers/broken/model.onnx"), "{e}");
             assert!(registry.models().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_library_that_is_none_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("taggers/a")).unwrap();
+        std::fs::write(dir.path().join("taggers/a/model.onnx"), b"x").unwrap();
+        let library = dir.path().join("libonnxruntime.so");
+        for (bytes, says) in [(None, "there is no such file"), (Some(b"not a library"), "failed to load")] {
+            if let Some(bytes) = bytes {
+                std::fs::write(&library, bytes).unwrap();
+            }
+            let registry = Registry::new(vec![dir.path().into()]).with_onnxruntime(library.clone());
+            let e = registry.load("taggers/a", None).err().unwrap();
+            assert_eq!(e.kind, ErrorKind::Unavailable);
+            assert!(e.message.contains(says) && e.message.contains("`onnxruntime` in anagama.toml"), "{e}");
         }
     }
 

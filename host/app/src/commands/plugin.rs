@@ -108,8 +108,7 @@ fn test(args: &cli::Test, places: &Places, config: &Config) -> Result<Exit, Fail
     let form = if args.native { loader::Form::Native } else { loader::Form::Wasm };
     let cache = places.user_cache.join("plugin-test");
     let own = nodes::OwnNetworks::new(nodes::Shared::with_budget(config.memory).memory.clone());
-    let models = inference::Registry::new(config.models.clone()).with_networks(Arc::new(own));
-    let inference: Arc<dyn data::Inference> = Arc::new(models);
+    let inference: Arc<dyn data::Inference> = Arc::new(crate::host::models(config, own));
     let bench = Bench { form, cache: &cache, inference: Some(inference), compiler: crate::compiler::compiler() };
     let report = kit::suite::run(&project.dist(), &setup, &bench)?;
     let row = |f: &kit::suite::Finding| {
