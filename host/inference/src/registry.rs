@@ -23,13 +23,16 @@ pub struct Registry {
     /// The library that runs ONNX files, loaded when the first of them is.
     runtime: Option<(PathBuf, OnceLock<Result<Runtime, PluginError>>)>,
     /// By file and options.
-    sessions: Mutex<HashMap<(PathBuf, String), (Stamp, Arc<Loaded>)>>,
-    writers: Mutex<HashMap<PathBuf, (Stamp, Arc<dyn Writer>)>>,
+    sessions: Mutex<Kept<(PathBuf, String), Loaded>>,
+    writers: Mutex<Kept<PathBuf, dyn Writer>>,
     digests: Mutex<HashMap<PathBuf, (Stamp, String)>>,
 }
 
 /// Tells whether a file changed since it was read.
 type Stamp = (u64, Option<SystemTime>);
+
+/// What was read, as the file was then.
+type Kept<K, T> = HashMap<K, (Stamp, Arc<T>)>;
 
 impl Registry {
     /// A registry over `roots`; folders that do not exist hold no models. Nothing is read yet.
