@@ -1,8 +1,7 @@
 //! Finds duplicates in a folder of pictures, and times it: `cargo run -p data --example duplicates -- FOLDER`. Prints JSON.
 
+use data::DecodeLimits;
 use data::duplicates::{Limits, Print, links};
-use data::image::Small;
-use data::{DecodeLimits, Image};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -26,23 +25,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let printed = computed(begin);
     let found = links(&prints, &Limits::default());
     let all = computed(begin);
-    // What decoding has of it, and what it would have if every picture were decoded whole; not part of the time above.
-    let (mut small, mut whole) = (Duration::ZERO, Duration::ZERO);
-    for path in &paths {
-        let start = computed(begin);
-        drop(Small::decode(&std::fs::read(path)?, &limits, 256)?);
-        let half = computed(begin);
-        drop(Image::decode(&std::fs::read(path)?, &limits)?);
-        small += half - start;
-        whole += computed(begin) - half;
-    }
     let each = |time: Duration| time.as_secs_f64() * 1000.0 / paths.len() as f64;
     let name = |i: usize| paths[i].file_name().unwrap_or_default().to_string_lossy().into_owned();
     let pairs: Vec<_> = found.iter().map(|l| (name(l.first), name(l.second), l.relation)).collect();
     let report = serde_json::json!({
         "pictures": paths.len(), "seconds": all.as_secs_f64(), "milliseconds": {
-            "decoding": each(small), "prints": each(printed.saturating_sub(small)), "comparing": each(all - printed),
-            "decoding whole": each(whole),
+            "decoding and prints": each(printed), "comparing": each(all - printed),
         }, "pairs": pairs,
     });
     println!("{report}");

@@ -30,7 +30,7 @@ type Scale = [(f32, f32); LINE];
 impl Small {
     /// Of a picture in R, G, B.
     pub(super) fn of(rgb: &Image) -> Self {
-        let pixels = shrink::<3>(&rgb.pixels, rgb.width as usize, (rgb.width.into(), rgb.height.into()), (SIDE, SIDE));
+        let pixels = shrink::<3>(&rgb.pixels, (rgb.width as usize, rgb.height as usize), (SIDE, SIDE));
         let n = (SIDE * SIDE) as f32;
         let (mut sums, mut squares) = ([0u32; 3], [0u32; 3]);
         for pixel in pixels.as_chunks::<3>().0 {

@@ -25,7 +25,7 @@ use serde::Serialize;
 pub enum Relation {
     /// The same file.
     File,
-    /// The same pixels in another file; of large JPEGs: the same compressed data.
+    /// The same pixels in another file.
     Pixels,
     /// The same picture in another size, compression or brightness.
     Copy,

@@ -38,7 +38,7 @@ pub(super) struct Window {
 }
 
 impl Print {
-    /// Of a file with this digest; no more of it is decoded than is needed. `crops`: also what finds parts of it.
+    /// Of a file with this digest. `crops`: also what finds parts of it.
     ///
     /// # Errors
     /// The file is no good picture, or larger than the limits allow.

@@ -65,7 +65,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Image, Image
     Ok(Image { metadata: Arc::new(metadata), ..from_dynamic(picture) })
 }
 
-pub(super) fn from_dynamic(picture: DynamicImage) -> Image {
+fn from_dynamic(picture: DynamicImage) -> Image {
     let (width, height) = (picture.width(), picture.height());
     let color = picture.color();
     let (format, pixels) = if color.has_alpha() {
@@ -104,7 +104,7 @@ fn unknown(bytes: &[u8]) -> String {
 }
 
 /// The decoder fills what is missing of a cut-off JPEG with grey, so its end is looked for first.
-pub(super) fn jpeg_is_whole(bytes: &[u8]) -> Result<(), ImageError> {
+fn jpeg_is_whole(bytes: &[u8]) -> Result<(), ImageError> {
     let cut = || ImageError::Damaged("the JPEG ends early".into());
     let mut at = 2;
     loop {
