@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often a waiting call looks whether it must end.
@@ -143,6 +144,8 @@ pub(super) struct Process {
     table: &'static HostTable,
     /// The end of what it printed.
     words: Arc<Mutex<VecDeque<u8>>>,
+    /// Reads that.
+    listener: JoinHandle<()>,
     ended: bool,
 }
 
@@ -160,7 +163,8 @@ impl Process {
             .spawn()?;
         let words = Arc::new(Mutex::new(VecDeque::new()));
         let (kept, mut reader) = (words.clone(), stream.try_clone()?);
-        std::thread::Builder::new().name("library's output".into()).spawn(move || keep_words(printed, &kept))?;
+        let listener = std::thread::Builder::new().name("library's output".into());
+        let listener = listener.spawn(move || keep_words(printed, &kept))?;
         let (sender, frames) = channel();
         std::thread::Builder::new().name("library".into()).spawn(move || {
             while let Ok(Some(frame)) = receive(&mut reader) {
@@ -169,7 +173,7 @@ impl Process {
                 }
             }
         })?;
-        Ok(Self { child, stream, frames, table, words, ended: false })
+        Ok(Self { child, stream, frames, table, words, listener, ended: false })
     }
 
     /// One call into the library; what it asks the host meanwhile is answered. An error is why the process is dead.
@@ -252,6 +256,11 @@ impl Process {
             },
             _ => "its process closed the line to the host".to_owned(),
         };
+        // Its last words may still be on their way; what it started may hold the line open for longer.
+        let asked = Instant::now();
+        while !self.listener.is_finished() && asked.elapsed() < Duration::from_millis(500) {
+            std::thread::sleep(POLL);
+        }
         let words: Vec<u8> = self.words.lock().iter().copied().collect();
         let words = String::from_utf8_lossy(&words);
         let last: Vec<&str> = words.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
