@@ -139,10 +139,11 @@ pub(crate) fn too_old(version: (u64, u64, u64)) -> Option<String> {
     })
 }
 
-/// `1.2.3`, with anything after a `-` or `+` left out.
+/// `1.2.3`, with anything after a `-` or `+` left out. One version has one spelling: `01.2.3` is none.
 pub(crate) fn triple(version: &str) -> Option<(u64, u64, u64)> {
     let core = version.split(['-', '+']).next()?;
-    let mut parts = core.split('.').map(|p| p.parse().ok());
+    let number = |p: &str| p.parse::<u64>().ok().filter(|n| n.to_string() == p);
+    let mut parts = core.split('.').map(number);
     let found = (parts.next()??, parts.next()??, parts.next()??);
     parts.next().is_none().then_some(found)
 }
@@ -197,6 +198,10 @@ mod tests {
         for (from, to, says) in cases {
             let e = Manifest::parse(&GOOD.replace(from, to)).unwrap_err();
             assert!(e.contains(says), "{to}: {e}");
+        }
+        for wit in ["anagama:plugin@00.1.0", "anagama:plugin@0.1.+0", "anagama:plugin@0.1"] {
+            let e = Manifest::parse(&GOOD.replace("anagama:plugin@0.1.0", wit)).unwrap_err();
+            assert!(e.contains("`wit`") && e.contains(wit), "{wit}: {e}");
         }
         let none = "id = \"a.b\"\nversion = \"0.1.0\"\nwit = \"anagama:plugin@0.1.0\"";
         assert!(Manifest::parse(none).unwrap_err().contains("no artefact"));
