@@ -5,7 +5,7 @@ use plugin_sdk::{FilterRequest, Info, Inputs, Result, TagFilter, Verdict, info};
 
 /// What to do, and to which item.
 #[derive(Inputs)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Which misbehaviour.
     #[input(default = "nothing")]
     how: String,
@@ -15,7 +15,7 @@ pub struct Settings {
 }
 
 /// The filter.
-pub struct Odd(Settings);
+pub(crate) struct Odd(Settings);
 
 impl TagFilter for Odd {
     type Settings = Settings;

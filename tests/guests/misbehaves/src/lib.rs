@@ -64,10 +64,10 @@ impl Captioner for Misbehaves {
 impl Misbehaves {
     fn one(&self, image: &Image) -> Result<Annotation> {
         let width = image.width();
-        if width == self.0.width {
-            if let Some(annotation) = self.misbehave(image)? {
-                return Ok(annotation);
-            }
+        if width == self.0.width
+            && let Some(annotation) = self.misbehave(image)?
+        {
+            return Ok(annotation);
         }
         Ok(text(format!("{width} wide")))
     }

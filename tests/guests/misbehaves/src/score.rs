@@ -5,7 +5,7 @@ use plugin_sdk::{Evaluator, Info, Inputs, Metric, Result, Sample, Score, info};
 
 /// What to do, and to which sample.
 #[derive(Inputs)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Which misbehaviour.
     #[input(default = "nothing")]
     how: String,
@@ -15,7 +15,7 @@ pub struct Settings {
 }
 
 /// The evaluator.
-pub struct NotNumbers(Settings);
+pub(crate) struct NotNumbers(Settings);
 
 impl Evaluator for NotNumbers {
     type Settings = Settings;

@@ -4,14 +4,14 @@ use plugin_sdk::{DatasetSource, Info, Inputs, Item, Media, Page, Result, info};
 
 /// What to do.
 #[derive(Inputs)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Which misbehaviour.
     #[input(default = "nothing")]
     how: String,
 }
 
 /// The source.
-pub struct Endless(Settings);
+pub(crate) struct Endless(Settings);
 
 impl DatasetSource for Endless {
     type Settings = Settings;
