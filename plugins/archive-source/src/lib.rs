@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod addresses;
-mod natural;
 mod pack;
 mod tar;
 mod zip;
@@ -129,7 +128,7 @@ impl ArchiveSource {
             .filter(|e| !e.is_dir && pack::kind(&e.path).is_some())
             .map(|e| e.path)
             .collect();
-        all.sort_by(|a, b| natural::compare(a, b));
+        all.sort_by(|a, b| plugin_sdk::natural::compare(a, b));
         if all.is_empty() {
             return Err(Error::not_found(
                 "the folder has no archives: expected .zip, .tar, .tar.gz or .tgz; name lists of addresses in `names`",

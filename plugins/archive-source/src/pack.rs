@@ -1,6 +1,7 @@
 //! An archive: its pictures in order, with what tells its captions, and the checks that hold for every kind.
 
-use crate::{natural, tar, zip};
+use crate::{tar, zip};
+use plugin_sdk::natural;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Endings of the pictures that the host decodes, in lower case.

@@ -95,7 +95,7 @@ pub(crate) fn dataset_file(file: &str, paths: &[String], options: &Options<'_>) 
             entry.id = format!("{}#{n}", entry.id);
         }
     }
-    out.pictures.sort_by(|a, b| crate::natural::compare(&a.id, &b.id));
+    out.pictures.sort_by(|a, b| plugin_sdk::natural::compare(&a.id, &b.id));
     Ok(out)
 }
 

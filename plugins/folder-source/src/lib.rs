@@ -10,7 +10,6 @@ mod dataset_file;
 mod layout;
 mod listing;
 mod metadata;
-mod natural;
 
 use captions::Format;
 use layout::{Entry, Layout, Options};
@@ -89,7 +88,7 @@ impl DatasetSource for FolderSource {
         };
         let found = self.found.insert(found);
         let start = from.map_or(0, |last| {
-            found.partition_point(|(e, _)| natural::compare(&e.id, &last) != std::cmp::Ordering::Greater)
+            found.partition_point(|(e, _)| plugin_sdk::natural::compare(&e.id, &last) != std::cmp::Ordering::Greater)
         });
         let end = found.len().min(start.saturating_add(max_items.max(1) as usize));
         let root = &self.settings.folder;

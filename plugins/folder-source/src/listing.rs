@@ -1,6 +1,6 @@
 //! Which files of a folder are pictures, which caption belongs to which, and what is wrong.
 
-use crate::natural;
+use plugin_sdk::natural;
 use std::collections::BTreeMap;
 
 /// Endings of the pictures that the host decodes, in lower case.

@@ -70,6 +70,7 @@ pub mod http;
 pub mod images;
 pub mod inference;
 mod info;
+pub mod natural;
 mod node;
 pub mod place;
 pub mod storage;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// Compares runs of digits by their value and everything else by character; equal ones by the plain text, so that the
 /// order is total.
-pub(crate) fn compare(a: &str, b: &str) -> Ordering {
+pub fn compare(a: &str, b: &str) -> Ordering {
     let (mut x, mut y) = (a, b);
     loop {
         let (nx, ny) = (digits(x), digits(y));
