@@ -1,6 +1,7 @@
 //! Pictures that hang together by links, and the best of them.
 
 use super::{Link, Relation};
+use std::cmp::Ordering;
 
 /// What makes a picture the one to keep, the weightiest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -12,15 +13,18 @@ pub struct Quality {
 }
 
 impl Quality {
-    fn better(&self, other: &Self) -> bool {
+    /// The better is the greater.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
         let density = |q: &Self| q.bytes as f64 / q.pixels.max(1) as f64;
-        let order = self
-            .pixels
+        self.pixels
             .cmp(&other.pixels)
             .then(self.lossless.cmp(&other.lossless))
             .then(density(self).total_cmp(&density(other)))
-            .then(self.tags.cmp(&other.tags));
-        order.is_gt()
+            .then(self.tags.cmp(&other.tags))
+    }
+
+    fn better(&self, other: &Self) -> bool {
+        self.order(other).is_gt()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Pictures that are the same, or nearly: equal files, equal pixels, copies (another size, compression or brightness),
-//! variants (the same drawing with something changed) and crops.
+//! variants (the same drawing with something changed) and crops. And pictures that an encoder finds alike.
 //!
 //! Perceptual hashes only propose pairs: they cannot tell a copy from a redrawn face. A comparison in blocks decides.
 //! Nothing here removes anything. Start at [`Print::read`], then [`links`], then [`clusters`];
-//! [`nearest`] asks it of a picture that is not one of them.
+//! [`nearest`] asks it of a picture that is not one of them, [`alike`] of embeddings.
 
+mod alike;
 mod blocks;
 mod clusters;
 mod near;
@@ -12,6 +13,7 @@ mod nearest;
 mod print;
 mod shrink;
 
+pub use alike::{EmbeddingError, Embeddings, alike};
 pub use clusters::{Cluster, Quality, clusters};
 pub use nearest::{Nearest, nearest};
 pub use print::Print;
@@ -33,6 +35,8 @@ pub enum Relation {
     Crop,
     /// The same picture with something changed.
     Variant,
+    /// Other pixels, but nearly the same to an encoder of pictures.
+    Alike,
 }
 
 impl Relation {
@@ -48,7 +52,7 @@ pub struct Link {
     pub first: usize,
     pub second: usize,
     pub relation: Relation,
-    /// Largest difference of a block, in standard deviations; 0 for equal pixels.
+    /// Largest difference of a block, in standard deviations; 0 for equal pixels. Of what is alike: 1 − cosine.
     pub distance: f32,
 }
 

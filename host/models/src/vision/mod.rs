@@ -39,6 +39,17 @@ pub struct VisionOutput {
     pub embeds: Tensor,
 }
 
+impl VisionOutput {
+    /// One vector for each picture, (b, e): its place in the space of texts. SigLIP has no state that stands for the
+    /// picture; the mean of all does.
+    ///
+    /// # Errors
+    /// The device has no memory left.
+    pub fn vectors(&self) -> Result<Tensor> {
+        Ok(if self.embeds.rank() == 3 { self.embeds.mean(1)? } else { self.embeds.clone() })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Activation {
     QuickGelu,

@@ -1,16 +1,18 @@
+use super::embed;
 use crate::files;
+use crate::types::ClipVision;
 use anyhow::Context as _;
-use data::duplicates::{Cluster, Limits, Print, Quality, clusters, links};
+use data::duplicates::{Cluster, Limits, Link, Print, Quality, Relation, alike, clusters, links};
 use data::{Dataset, DecodeLimits, Item};
 use engine::{Context, Level, Outputs, TypedNode, WithUi};
 use serde_json::{Map, Value, json};
 use spec::Inputs;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Finds pictures that are there more than once: equal files and pixels, copies, crops, and variants with something
-/// redrawn. Marks them and removes nothing; `kept` is the data set without copies.
+/// redrawn; by an encoder also those that are alike. Marks them and removes nothing; `kept` is the data set without copies.
 #[derive(Inputs)]
 pub(crate) struct MarkDuplicates {
     /// The data set.
@@ -24,12 +26,18 @@ pub(crate) struct MarkDuplicates {
     /// Look for pictures that are a part of another, too.
     #[input(default = true)]
     crops: bool,
-    /// What `kept` goes without: copies, copies and crops, or variants as well.
-    #[input(default = "copies", options = ["copies", "copies and crops", "all"])]
+    /// What `kept` goes without: copies, crops as well, variants as well, or all, which is also what is alike.
+    #[input(default = "copies", options = ["copies", "copies and crops", "copies, crops and variants", "all"])]
     without: String,
     /// Name of the JSON file below the output folder.
     #[input(default = "duplicates.json")]
     filename: String,
+    /// An encoder of pictures: CLIP. With it pictures are marked that are alike, though no pixels are the same.
+    #[input(optional)]
+    clip_vision: Option<Arc<ClipVision>>,
+    /// From this cosine of their embeddings on pictures are alike. Only with an encoder.
+    #[input(default = 0.985, range = 0.5..=1.0, step = 0.001)]
+    cosine: f64,
 }
 
 impl TypedNode for MarkDuplicates {
@@ -56,19 +64,37 @@ impl TypedNode for MarkDuplicates {
 
         let mut marked = Dataset::clone(&self.dataset);
         let mut left = BTreeSet::new();
+        // The number of each picture's cluster.
+        let mut related = vec![None; items.len()];
         for (number, cluster) in found.iter().enumerate() {
             let best = &items[cluster.best].id;
+            related[cluster.best] = Some(number);
             mark(&mut marked.items[cluster.best], "duplicate", json!({"cluster": number, "best": true}));
             for (at, relation) in &cluster.others {
+                related[*at] = Some(number);
                 mark(&mut marked.items[*at], "duplicate", json!({"cluster": number, "relation": relation, "of": best}));
-                let goes = match self.without.as_str() {
-                    "all" => true,
-                    "copies and crops" => relation.is_copy() || *relation == data::duplicates::Relation::Crop,
-                    _ => relation.is_copy(),
-                };
-                if goes {
+                if goes(*relation, &self.without) {
                     left.insert(*at);
                 }
+            }
+        }
+        let near = match &self.clip_vision {
+            Some(vision) => {
+                let embeddings = embed::embeddings(ctx, items, vision)?;
+                let places: Vec<usize> = (0..items.len()).filter(|at| !left.contains(at)).collect();
+                let is_related = |a: usize, b: usize| related[a].is_some() && related[a] == related[b];
+                alike(&embeddings, &places, &quality, self.cosine as f32, is_related, |done| {
+                    ctx.progress(done as u64, places.len() as u64, "comparing embeddings");
+                    ctx.check_cancelled()
+                })?
+            }
+            None => Vec::new(),
+        };
+        for link in &near {
+            let of = &items[link.first].id;
+            mark(&mut marked.items[link.second], "alike", json!({"of": of, "cosine": cosine(link)}));
+            if goes(link.relation, &self.without) {
+                left.insert(link.second);
             }
         }
         let mut kept = marked.clone();
@@ -80,13 +106,23 @@ impl TypedNode for MarkDuplicates {
         if !left.is_empty() {
             kept.notes.push(format!("{} of {} pictures left out as duplicates", left.len(), items.len()));
         }
-        let list: Vec<Value> = found.iter().map(|c| row(c, items)).collect();
-        let text = text(&found, items, left.len());
+        let list: Vec<Value> = found.iter().map(|c| row(c, items)).chain(rows(&near, items)).collect();
+        let text = text(&found, &near, items, left.len());
         ctx.log(Level::Info, text.lines().next().unwrap_or_default());
         let report = Value::Array(list);
         let (path, sha256) = files::save(ctx, &self.filename, &serde_json::to_vec_pretty(&report)?)?;
         let out = (Arc::new(marked), Arc::new(kept), report);
         Ok(WithUi::new(out).show("text", json!([text])).file(&path, sha256.as_str()))
+    }
+}
+
+/// Is `kept` to go without pictures of this relation?
+fn goes(relation: Relation, without: &str) -> bool {
+    match without {
+        "all" => true,
+        "copies, crops and variants" => relation != Relation::Alike,
+        "copies and crops" => relation.is_copy() || relation == Relation::Crop,
+        _ => relation.is_copy(),
     }
 }
 
@@ -103,6 +139,16 @@ pub(crate) fn on_all_cores<T: Send>(
     items: &[Item],
     look: impl Fn(&Item) -> anyhow::Result<T> + Sync,
 ) -> anyhow::Result<Vec<T>> {
+    in_parallel(ctx, items, look, |done| ctx.progress(done, items.len() as u64, "looking at pictures"))
+}
+
+/// The same; `told` is called with how many are done.
+pub(super) fn in_parallel<T: Send>(
+    ctx: &Context,
+    items: &[Item],
+    look: impl Fn(&Item) -> anyhow::Result<T> + Sync,
+    told: impl Fn(u64) + Sync,
+) -> anyhow::Result<Vec<T>> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(items.len().max(1));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || -> anyhow::Result<Vec<(usize, T)>> {
@@ -112,7 +158,7 @@ pub(crate) fn on_all_cores<T: Send>(
             let Some(item) = items.get(at) else { return Ok(out) };
             ctx.check_cancelled()?;
             out.push((at, look(item).with_context(|| item.id.clone())?));
-            ctx.progress(done.fetch_add(1, Ordering::Relaxed) as u64 + 1, items.len() as u64, "looking at pictures");
+            told(done.fetch_add(1, Ordering::Relaxed) as u64 + 1);
         }
     };
     let mut all = std::thread::scope(|scope| -> anyhow::Result<Vec<(usize, T)>> {
@@ -159,10 +205,26 @@ fn row(cluster: &Cluster, items: &[Item]) -> Value {
     json!({"best": items[cluster.best].id, "others": others})
 }
 
-fn text(found: &[Cluster], items: &[Item], left: usize) -> String {
+/// The cosine of a link's pictures, to four places.
+fn cosine(link: &Link) -> f64 {
+    ((1.0 - f64::from(link.distance)) * 1e4).round() / 1e4
+}
+
+/// What is alike, by the pictures that stay.
+fn rows(near: &[Link], items: &[Item]) -> Vec<Value> {
+    let mut rows: BTreeMap<usize, Vec<Value>> = BTreeMap::new();
+    for link in near {
+        let other = json!({"id": items[link.second].id, "relation": link.relation, "cosine": cosine(link)});
+        rows.entry(link.first).or_default().push(other);
+    }
+    rows.into_iter().map(|(best, others)| json!({"best": items[best].id, "others": others})).collect()
+}
+
+fn text(found: &[Cluster], near: &[Link], items: &[Item], left: usize) -> String {
     let all: usize = found.iter().map(|c| c.others.len()).sum();
+    let more = if near.is_empty() { String::new() } else { format!(", {} more are alike to another", near.len()) };
     let mut lines = vec![format!(
-        "{all} of {} pictures are duplicates of {} others; {left} are not in `kept`",
+        "{all} of {} pictures are duplicates of {} others{more}; {left} are not in `kept`",
         items.len(),
         found.len()
     )];
@@ -173,6 +235,9 @@ fn text(found: &[Cluster], items: &[Item], left: usize) -> String {
             .map(|(at, relation)| format!("{} ({})", items[*at].id, json!(relation).as_str().unwrap_or_default()))
             .collect();
         lines.push(format!("{}: {}", items[cluster.best].id, others.join(", ")));
+    }
+    for link in near.iter().take(30) {
+        lines.push(format!("{}: {} (alike {:.4})", items[link.first].id, items[link.second].id, cosine(link)));
     }
     lines.join("\n")
 }

@@ -2,6 +2,7 @@
 
 mod check_pictures;
 mod duplicates;
+mod embed;
 mod kohya;
 mod masks;
 mod merge;

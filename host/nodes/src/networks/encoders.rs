@@ -53,9 +53,7 @@ struct Pictures {
 impl Pictures {
     fn embeds(&self, pictures: &Array) -> models::Result<Array> {
         let x = Tensor::from_vec(pictures.to_f32().to_vec(), pictures.shape.clone(), &Device::Cpu)?;
-        let embeds = self.net.encode(&x, true)?.embeds;
-        // SigLIP has no state that stands for the picture: the mean of all does.
-        array(&if embeds.rank() == 3 { embeds.mean(1)? } else { embeds })
+        array(&self.net.encode(&x, true)?.vectors()?)
     }
 }
 

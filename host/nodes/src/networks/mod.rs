@@ -78,7 +78,7 @@ fn array(tensor: &Tensor) -> models::Result<Array> {
 }
 
 /// A picture as networks take it: (1, 3, h, w), red first, 0…1; what is transparent is white.
-fn picture(image: &Image) -> models::Result<Tensor> {
+pub(crate) fn picture(image: &Image) -> models::Result<Tensor> {
     let rgb = image.convert(PixelFormat::Rgb8);
     let (w, h) = (rgb.width as usize, rgb.height as usize);
     let values: Vec<f32> =
