@@ -89,12 +89,12 @@ pub struct Problem {
     pub text: String,
 }
 
-/// A check: its name, and what it says if a picture does not pass.
-pub type Check = (&'static str, fn(&Look, &Limits) -> Option<String>);
+/// A check: its name, how much it tells against a picture, from 0 to 1, and what it says if one does not pass.
+pub type Check = (&'static str, f64, fn(&Look, &Limits) -> Option<String>);
 
 /// All checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
-    ("tiny", |look, limits| {
+    ("tiny", 0.5, |look, limits| {
         let side = look.width.min(look.height);
         (side < limits.side).then(|| {
             format!(
@@ -103,7 +103,7 @@ pub const CHECKS: &[Check] = &[
             )
         })
     }),
-    ("blur", |look, limits| {
+    ("blur", 0.5, |look, limits| {
         (look.sharpness < limits.sharpness).then(|| {
             format!(
                 "blurred: even its sharpest part has {:.0}, at least {:.0} is wanted",
@@ -111,13 +111,13 @@ pub const CHECKS: &[Check] = &[
             )
         })
     }),
-    ("dark", |look, limits| {
+    ("dark", 0.3, |look, limits| {
         (look.brightest < limits.dark).then(|| format!("dark: 95 % are below {:.0} of 255", look.brightest + 1.0))
     }),
-    ("bright", |look, limits| {
+    ("bright", 0.3, |look, limits| {
         (look.darkest > limits.bright).then(|| format!("bright: 95 % are above {:.0} of 255", look.darkest - 1.0))
     }),
-    ("border", |look, limits| {
+    ("border", 0.4, |look, limits| {
         let (high, wide) = look.bars;
         let part = |share: f64, place: &str, of: &str| {
             (share > limits.border).then(|| format!("bars {place} take {:.0} % of its {of}", share * 100.0))
@@ -128,12 +128,12 @@ pub const CHECKS: &[Check] = &[
             .collect();
         (!found.is_empty()).then(|| found.join(", "))
     }),
-    ("jpeg", |look, limits| {
+    ("jpeg", 0.4, |look, limits| {
         look.jpeg
             .filter(|q| *q < limits.jpeg)
             .map(|q| format!("a JPEG of quality {q:.0}, at least {:.0} is wanted", limits.jpeg))
     }),
-    ("watermark", |look, limits| {
+    ("watermark", 0.25, |look, limits| {
         let (place, times) = look.strokes.as_ref().filter(|_| limits.watermark > 0.0)?;
         (*times > limits.watermark)
             .then(|| format!("perhaps a watermark or lettering {place}: {times:.1} times as many strokes as elsewhere"))
@@ -142,7 +142,14 @@ pub const CHECKS: &[Check] = &[
 
 /// What is wrong with a picture; nothing, for most.
 pub fn problems(look: &Look, limits: &Limits) -> Vec<Problem> {
-    CHECKS.iter().filter_map(|(check, judge)| judge(look, limits).map(|text| Problem { check, text })).collect()
+    CHECKS.iter().filter_map(|(check, _, judge)| judge(look, limits).map(|text| Problem { check, text })).collect()
+}
+
+/// How suspicious a picture is that did not pass these checks, from 0 to 1: 1 − the product of what each leaves of the
+/// trust. Names that are none of [`CHECKS`] count nothing.
+pub fn suspicion<'a>(checks: impl IntoIterator<Item = &'a str>) -> f64 {
+    let weight = |name: &str| CHECKS.iter().find(|(check, ..)| *check == name).map_or(0.0, |(_, weight, _)| *weight);
+    1.0 - checks.into_iter().map(|name| 1.0 - weight(name)).product::<f64>()
 }
 
 #[cfg(test)]

@@ -129,3 +129,12 @@ fn odd_pictures_are_measured_too() {
         assert!(problems(&look, &Limits::default()).iter().any(|p| p.check == "tiny"), "{look:?}");
     }
 }
+
+#[test]
+fn suspicion_grows_with_each_check_and_stays_below_one() {
+    assert_eq!((suspicion([]), suspicion(["no such check"])), (0.0, 0.0));
+    assert!((suspicion(["tiny", "jpeg"]) - (1.0 - 0.5 * 0.6)).abs() < 1e-12);
+    let names = || CHECKS.iter().map(|(name, ..)| *name);
+    let rising: Vec<f64> = (0..=CHECKS.len()).map(|n| suspicion(names().take(n))).collect();
+    assert!(rising.windows(2).all(|pair| pair[0] < pair[1]) && rising[CHECKS.len()] < 1.0, "{rising:?}");
+}

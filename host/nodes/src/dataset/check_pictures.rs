@@ -80,7 +80,8 @@ impl TypedNode for CheckPictures {
                 let names: Vec<&str> = found.iter().map(|p| p.check).collect();
                 lines.push(format!("{}: {}", item.id, texts.join("; ")));
                 rows.push(json!({"id": item.id, "checks": names, "problems": texts, "measured": look}));
-                mark(item, "picture_check", json!({"checks": names, "problems": texts}));
+                let allowed: Vec<&str> = names.iter().copied().filter(|name| allowed.contains(name)).collect();
+                mark(item, "picture_check", json!({"checks": names, "problems": texts, "allowed": allowed}));
             }
             if found.iter().all(|p| allowed.contains(&p.check)) {
                 good.items.push(item.clone());
@@ -105,7 +106,7 @@ impl CheckPictures {
         let names = self.allow.split(',').map(str::trim).filter(|name| !name.is_empty());
         names
             .map(|name| {
-                let known = CHECKS.iter().map(|(check, _)| *check);
+                let known = CHECKS.iter().map(|(check, ..)| *check);
                 known.clone().find(|check| *check == name).ok_or_else(|| {
                     let known: Vec<&str> = known.collect();
                     anyhow::anyhow!("`allow`: no check is called `{name}`; there are {}", known.join(", "))
@@ -120,7 +121,7 @@ fn text(rows: &[Value], lines: &[String], items: &[Item], left: usize) -> String
     let has = |row: &Value, check: &str| row["checks"].as_array().is_some_and(|all| all.iter().any(|c| c == check));
     let counts: Vec<String> = CHECKS
         .iter()
-        .map(|(check, _)| (check, rows.iter().filter(|row| has(row, check)).count()))
+        .map(|(check, ..)| (check, rows.iter().filter(|row| has(row, check)).count()))
         .filter(|(_, n)| *n > 0)
         .map(|(check, n)| format!("{check} {n}"))
         .collect();
@@ -175,13 +176,15 @@ mod tests {
             (&extra(1)["checks"], &extra(1)["problems"][0]),
             (&json!(["tiny"]), &json!("300×300: the shorter side has 300 pixels, at least 512 are wanted"))
         );
-        assert_eq!(extra(2)["checks"], json!(["dark"]));
+        assert_eq!((&extra(2)["checks"], &extra(2)["allowed"]), (&json!(["dark"]), &json!([])));
         assert_eq!(good.items.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["good.png"]);
         assert!(good.notes[0].contains("2 of 3"), "{:?}", good.notes);
         let text = out.ui["text"][0].as_str().unwrap();
         assert!(text.starts_with("2 of 3 pictures have problems (tiny 1, dark 1); 2 are not in `good`"), "{text}");
         let kept = output::<Dataset>(&check(&[("allow", "dark, tiny")]).unwrap(), 1);
         assert_eq!(kept.items.len(), 3);
+        let allowed: Value = serde_json::from_str(kept.items[2].annotation.extra.as_deref().unwrap()).unwrap();
+        assert_eq!(allowed["picture_check"]["allowed"], json!(["dark"]));
         let unknown = check(&[("allow", "ugly")]).unwrap_err().to_string();
         assert!(unknown.contains("`ugly`; there are tiny, blur"), "{unknown}");
         assert!(set.items.iter().all(|i| i.path.exists()));

@@ -188,7 +188,8 @@ fn quality(item: &Item, (print, bytes, lossless): &Looked) -> Quality {
     }
 }
 
-fn extra(item: &Item) -> Map<String, Value> {
+/// What is noted about a picture, by key.
+pub(crate) fn extra(item: &Item) -> Map<String, Value> {
     item.annotation.extra.as_deref().and_then(|e| serde_json::from_str(e).ok()).unwrap_or_default()
 }
 

@@ -11,7 +11,7 @@ mod review;
 mod save;
 mod sd_scripts;
 
-pub(crate) use duplicates::on_all_cores;
+pub(crate) use duplicates::{extra, on_all_cores};
 
 use crate::{Host, Make};
 use engine::{Context, node};
