@@ -1,13 +1,19 @@
 //! Who may use what: the user's grants, the site's ceiling, and the rights that follow for a plugin.
 
 use crate::manifest::Requests;
+use crate::services::retry::Policy;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use url::Url;
 
 /// Seconds that a plugin may ask for by itself; a run can be cancelled all that time.
 const LONGEST_CALL: u32 = 900;
+/// Times that a host is asked that is busy or lost.
+const HTTP_TRIES: NonZeroU32 = NonZeroU32::new(3).expect("not 0");
+/// Seconds that a call waits for a host that asks for a pause. Most calls have 30.
+const HTTP_WAIT: u32 = 20;
 
 /// What the user's configuration allows. Unknown keys are errors.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -64,6 +70,10 @@ pub struct Grant {
     pub secrets: BTreeMap<String, SecretGrant>,
     /// Milliseconds between two requests to one host; none: what the plugin asks for.
     pub http_interval_ms: Option<u32>,
+    /// Times that a host is asked that is busy or lost, the first included; none: 3, or fewer if the plugin says so.
+    pub http_tries: Option<NonZeroU32>,
+    /// Seconds that a call waits for a host that asks for a pause; one that asks for more is an error at once. None: 20.
+    pub http_wait_seconds: Option<u32>,
     /// Seconds that one call may take; none: what the plugin asks for, at most a quarter of an hour.
     pub deadline_seconds: Option<u32>,
     /// Where its native library runs; none: as the configuration says for all.
@@ -81,6 +91,8 @@ impl Default for Grant {
             node_names: Vec::new(),
             secrets: BTreeMap::new(),
             http_interval_ms: None,
+            http_tries: None,
+            http_wait_seconds: None,
             deadline_seconds: None,
             native: None,
         }
@@ -244,6 +256,14 @@ impl Rights {
         std::time::Duration::from_millis(milliseconds.into())
     }
 
+    /// How often a host is asked that is busy or lost, and how long is waited for one that asks for a pause.
+    pub(crate) fn http_retry(&self) -> Policy {
+        let asked = self.requests.http_tries.unwrap_or(HTTP_TRIES).min(HTTP_TRIES);
+        let tries = self.grant.http_tries.unwrap_or(asked).get();
+        let seconds = self.grant.http_wait_seconds.unwrap_or(HTTP_WAIT);
+        Policy { tries, longest: std::time::Duration::from_secs(seconds.into()) }
+    }
+
     /// Time that one call may take: as long as any, or longer if the plugin asks for it and the user does not forbid it.
     pub(crate) fn deadline(&self, usual: std::time::Duration) -> std::time::Duration {
         let most = self.grant.deadline_seconds.unwrap_or(LONGEST_CALL);
@@ -363,6 +383,15 @@ impl Rights {
             match self.http_interval().as_millis() {
                 0 => "requests to one host: without a pause".to_owned(),
                 pause => format!("requests to one host: {pause} ms apart"),
+            },
+            match self.http_retry() {
+                Policy { tries: 1, .. } => "a host that is busy: asked once".to_owned(),
+                Policy { tries, longest } => {
+                    format!(
+                        "a host that is busy: asked up to {tries} times, with pauses of up to {} s",
+                        longest.as_secs()
+                    )
+                }
             },
             format!(
                 "secrets: {} (it never sees their values); given: {}",

@@ -3,6 +3,7 @@
 use crate::LoadError;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 /// Name of the manifest in a plugin's folder.
@@ -50,6 +51,9 @@ pub struct Requests {
     pub contact: bool,
     /// Milliseconds between two requests to one host; 0: no pause.
     pub http_interval_ms: u32,
+    /// Times that a host is asked that is busy or lost, the first included; none: as any plugin's. One that asks again itself
+    /// says 1.
+    pub http_tries: Option<NonZeroU32>,
     /// Patterns of names of secrets that its requests may carry. It never sees them.
     pub secrets: Vec<String>,
     /// Names of folders that the user may grant.

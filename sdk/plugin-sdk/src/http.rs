@@ -42,8 +42,11 @@ pub struct Response {
 /// Fetches an address.
 ///
 /// `{secret:NAME}` in the query or in a header is the place of a key: the host puts it there, if the user granted it for
-/// that address. An error of kind `RateLimited` is a host that asked for a pause; given on, it makes this host wait and
-/// call again.
+/// that address.
+///
+/// After 429, 502, 503, 504 or a lost connection the host asks again, three times in all unless the user or the manifest
+/// (`http-tries`) says otherwise; a POST only after 429 or 503 with `Retry-After`. An error of kind `RateLimited` is a host
+/// that asked for a longer pause; given on, it makes this host wait and call again.
 ///
 /// ```
 /// use plugin_sdk::http::{self, Request};

@@ -90,8 +90,8 @@ impl Services {
                         e
                     }
                 },
-                Err(e) if [ErrorKind::Unavailable, ErrorKind::Timeout].contains(&e.kind) => e,
-                Err(e) => return Ok(Err(e)),
+                Err(e) if [ErrorKind::Unavailable, ErrorKind::Timeout].contains(&e.error.kind) => e.error,
+                Err(e) => return Ok(Err(e.error)),
             };
             if left == 0 {
                 return Ok(Err(PluginError { message: format!("{}; tried {TRIES} times", error.message), ..error }));

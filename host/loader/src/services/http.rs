@@ -1,6 +1,7 @@
 //! Outgoing HTTP: only granted URLs, redirects checked again, no address of the local network by name.
 
 use super::responses::{Known, Responses};
+use super::retry::retry_after;
 use super::secrets::{self, Filled};
 use super::{Services, refuse};
 use crate::error::Fault;
@@ -14,6 +15,8 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use url::{Host, Url};
 
 const MAX_REDIRECTS: usize = 5;
+/// Time to make a connection, so that some is left for another try.
+const CONNECT: Duration = Duration::from_secs(15);
 /// The longest pause that a server can ask for, in seconds.
 const MAX_SILENCE: u64 = 24 * 3600;
 const USER_AGENT: &str = concat!("anagama/", env!("CARGO_PKG_VERSION"));
@@ -83,6 +86,20 @@ pub(crate) struct Answer {
     pub(crate) redirected: bool,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: PluginError,
+    /// The connection was not made in time, or broke before an answer began.
+    pub(crate) lost: bool,
+}
+
+impl From<PluginError> for Failed {
+    fn from(error: PluginError) -> Self {
+        Self { error, lost: false }
+    }
+}
+
 impl Services {
     pub(crate) fn fetch(&self, request: Request) -> Result<Result<Response, PluginError>, Fault> {
         let fetched = self.fetch_whole(request)?;
@@ -115,55 +132,27 @@ impl Services {
             }
             _ => {}
         }
-        let asked = Duration::from_millis(request.timeout_ms.map_or(u64::MAX, u64::from)).min(self.remaining());
-        let host = url.authority().to_owned();
-        let turn = self.network.pace.turn(&host, self.rights.http_interval(), asked);
-        let wait = match turn {
-            Ok(wait) => wait,
-            Err(wait) => {
-                let mut e =
-                    PluginError::new(ErrorKind::RateLimited, format!("{host} asked for a pause, which still lasts"));
-                e.retry_after_ms = u64::try_from(wait.as_millis()).ok();
-                return Ok(Err(e));
-            }
+        let (answer, part) = match self.ask(&url, &request, &agent, max)? {
+            Ok(found) => found,
+            Err(e) => return Ok(Err(e)),
         };
-        if !wait.is_zero() {
-            self.sleep(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
-            self.check()?;
-        }
-        let until = Instant::now() + asked.min(self.remaining());
-        let (rights, pace, responses) =
-            (self.rights.clone(), self.network.pace.clone(), self.network.responses.clone());
-        self.blocking(move || {
-            let mut part = Part::default();
-            let answer = exchange(&rights, url.clone(), request, until, max, &agent, &mut part)?;
-            if let (429 | 503, Some(wait)) = (answer.status, answer.wait) {
-                pace.hold(&host, Duration::from_millis(wait));
-            }
-            if answer.status == 429 {
-                let shown = agent.secrets.hide(url.as_str());
-                let mut e = PluginError::new(ErrorKind::RateLimited, format!("{shown}: the server asks to wait"));
-                e.retry_after_ms = answer.wait;
-                return Err(e);
-            }
-            if let (304, Some(mut response), Some(key)) = (answer.status, old, &key) {
-                // Still good: what is said of it anew counts.
-                for (name, value) in answer.headers {
-                    if ["cache-control", "etag", "age", "date", "expires"].contains(&name.as_str()) {
-                        response.headers.retain(|(n, _)| *n != name);
-                        response.headers.push((name, value));
-                    }
+        if let (304, Some(mut response), Some(key)) = (answer.status, old, &key) {
+            // Still good: what is said of it anew counts.
+            for (name, value) in answer.headers {
+                if ["cache-control", "etag", "age", "date", "expires"].contains(&name.as_str()) {
+                    response.headers.retain(|(n, _)| *n != name);
+                    response.headers.push((name, value));
                 }
-                responses.keep(key.clone(), &response);
-                return Ok(response);
             }
-            let body = agent.secrets.hide_bytes(part.body);
-            let response = Response { status: answer.status, headers: answer.headers, body };
-            if let Some(key) = key.filter(|_| !answer.redirected) {
-                responses.keep(key, &response);
-            }
-            Ok(response)
-        })
+            self.network.responses.keep(key.clone(), &response);
+            return Ok(Ok(response));
+        }
+        let body = agent.secrets.hide_bytes(part.body);
+        let response = Response { status: answer.status, headers: answer.headers, body };
+        if let Some(key) = key.filter(|_| !answer.redirected) {
+            self.network.responses.keep(key, &response);
+        }
+        Ok(Ok(response))
     }
 
     /// How requests of this plugin name themselves.
@@ -207,9 +196,9 @@ pub(crate) fn exchange(
     max: u64,
     agent: &Agent,
     part: &mut Part,
-) -> Result<Answer, PluginError> {
+) -> Result<Answer, Failed> {
     follow(rights, url, request, until, max, agent, part).map_err(|mut e| {
-        e.message = agent.secrets.hide(&e.message);
+        e.error.message = agent.secrets.hide(&e.error.message);
         e
     })
 }
@@ -222,7 +211,7 @@ fn follow(
     max: u64,
     agent: &Agent,
     part: &mut Part,
-) -> Result<Answer, PluginError> {
+) -> Result<Answer, Failed> {
     for hop in 0..=MAX_REDIRECTS {
         let mut answer = once(&url, &request, until, max, agent, part)?;
         let location = answer.headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.clone());
@@ -250,7 +239,7 @@ fn follow(
             e
         })?;
     }
-    refuse(ErrorKind::Unavailable, format!("{url}: more than {MAX_REDIRECTS} redirects"))
+    Err(PluginError::new(ErrorKind::Unavailable, format!("{url}: more than {MAX_REDIRECTS} redirects")).into())
 }
 
 fn once(
@@ -260,13 +249,14 @@ fn once(
     max: u64,
     named: &Agent,
     part: &mut Part,
-) -> Result<Answer, PluginError> {
+) -> Result<Answer, Failed> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        return refuse(ErrorKind::Timeout, format!("{url}: no answer in time"));
+        return Err(PluginError::new(ErrorKind::Timeout, format!("{url}: no answer in time")).into());
     }
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(left))
+        .timeout_connect(Some(left.min(CONNECT)))
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
@@ -280,7 +270,9 @@ fn once(
     for (name, value) in &request.headers {
         let lower = name.to_ascii_lowercase();
         if REFUSED_HEADERS.contains(&lower.as_str()) || (named.fixed && lower == "user-agent") {
-            return refuse(ErrorKind::InvalidInput, format!("header `{name}` is the host's to set"));
+            return Err(
+                PluginError::new(ErrorKind::InvalidInput, format!("header `{name}` is the host's to set")).into()
+            );
         }
         builder = builder.header(name, value);
     }
@@ -305,13 +297,16 @@ fn once(
     let mut reader = answer.body_mut().with_config().limit(room).reader().take(room);
     reader.read_to_end(&mut part.body).map_err(|e| PluginError::new(ErrorKind::Unavailable, format!("{url}: {e}")))?;
     if part.body.len() as u64 > max {
-        return refuse(ErrorKind::TooLarge, format!("{url}: the answer is longer than {max} bytes"));
+        return Err(
+            PluginError::new(ErrorKind::TooLarge, format!("{url}: the answer is longer than {max} bytes")).into()
+        );
     }
-    let wait = header("retry-after").and_then(|v| v.trim().parse::<u64>().ok()).map(|s| s.min(MAX_SILENCE) * 1000);
+    let wait = header("retry-after").and_then(|v| retry_after(&v, header("date").as_deref()));
+    let wait = wait.map(|time| time.min(MAX_SILENCE * 1000));
     Ok(Answer { status, headers, wait, redirected: false })
 }
 
-fn failed(url: &Url, error: &ureq::Error) -> PluginError {
+fn failed(url: &Url, error: &ureq::Error) -> Failed {
     let kind = match error {
         ureq::Error::Timeout(_) => ErrorKind::Timeout,
         ureq::Error::HostNotFound => ErrorKind::NotFound,
@@ -319,7 +314,15 @@ fn failed(url: &Url, error: &ureq::Error) -> PluginError {
         ureq::Error::BadUri(_) => ErrorKind::InvalidInput,
         _ => ErrorKind::Unavailable,
     };
-    PluginError::new(kind, format!("{url}: {error}"))
+    // A connection that is refused stays out: nobody listens there.
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let broken = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+    let lost = match error {
+        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => true,
+        ureq::Error::Io(e) => broken.contains(&e.kind()),
+        _ => false,
+    };
+    Failed { error: PluginError::new(kind, format!("{url}: {error}")), lost }
 }
 
 /// Resolves names and refuses those that lead into the local network. The connection goes to the very addresses
@@ -387,7 +390,7 @@ fn is_public_v6(a: Ipv6Addr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::CallContext;
     use crate::grants::{Grant, Grants};
@@ -397,19 +400,24 @@ mod tests {
     use std::net::TcpListener;
 
     /// Answers each connection with the next of `answers`; sends back what was asked.
-    fn server(answers: Vec<String>) -> (u16, std::sync::mpsc::Receiver<String>) {
+    pub(crate) fn server(answers: Vec<String>) -> (u16, std::sync::mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             for answer in answers {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let mut asked = String::new();
-                while let Some(Ok(line)) = lines.next().filter(|l| l.as_ref().is_ok_and(|l| !l.is_empty())) {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let (mut asked, mut length) = (String::new(), 0);
+                for line in reader.by_ref().lines().map_while(Result::ok).take_while(|l| !l.is_empty()) {
+                    if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = n.trim().parse().unwrap();
+                    }
                     asked.push_str(&line);
                     asked.push('\n');
                 }
+                // A socket that is closed with something unread resets the connection.
+                reader.read_exact(&mut vec![0; length]).unwrap();
                 let _ = sender.send(asked);
                 let _ = stream.write_all(answer.as_bytes());
             }
@@ -417,7 +425,7 @@ mod tests {
         (port, receiver)
     }
 
-    fn ok(body: &str) -> String {
+    pub(crate) fn ok(body: &str) -> String {
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
     }
 
@@ -431,7 +439,7 @@ mod tests {
         services(&requests, &grants, CallContext::default(), &std::env::temp_dir())
     }
 
-    fn get(url: impl Into<String>) -> Request {
+    pub(crate) fn get(url: impl Into<String>) -> Request {
         Request {
             method: Method::Get,
             url: url.into(),

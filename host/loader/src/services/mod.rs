@@ -11,6 +11,7 @@ pub(crate) mod models;
 pub(crate) mod pace;
 pub(crate) mod refusals;
 pub(crate) mod responses;
+pub(crate) mod retry;
 pub(crate) mod secrets;
 pub(crate) mod storage;
 pub(crate) mod tensors;

@@ -82,8 +82,13 @@ impl Drop for Slot<'_> {
 
 /// A time, longer by up to a quarter, so that many clients that were sent away together do not come back together.
 pub(crate) fn jittered(time: Duration) -> Duration {
+    time + time.mul_f64(chance() / 4.0)
+}
+
+/// A number from 0 to below 1, for pauses alone: by the clock, so that no two programs agree. No result depends on it.
+pub(crate) fn chance() -> f64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    time + time.mul_f64(f64::from(now.subsec_micros() % 1000) / 4000.0)
+    f64::from(now.subsec_micros() % 1000) / 1000.0
 }
 
 #[cfg(test)]
