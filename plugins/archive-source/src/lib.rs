@@ -1,16 +1,18 @@
 //! A dataset source: the pictures in archives (zip, tar, tar.gz), and those at the addresses in a list.
 //!
 //! Archives come from strangers: names that lead out of them, data that unpacks to gigabytes, names that are there twice and
-//! encrypted entries each have a message. An archive is read whole, since a plugin can ask for files only so; [`MAX_ARCHIVE`] is
-//! the largest. Start at [`Settings`], then `pack.rs`.
+//! encrypted entries each have a message. Of a zip or tar archive only the part is read that is needed, so it may be of any size;
+//! a .tar.gz is read whole, since only its beginning can be found. Start at [`Settings`], then `pack.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod addresses;
+mod bytes;
 mod pack;
 mod tar;
 mod zip;
 
-use pack::{Limits, Pack};
+use bytes::Bytes;
+use pack::{Kind, Limits, Pack};
 use plugin_sdk::control::{self, Level};
 use plugin_sdk::{
     Annotation, DatasetSource, Error, ErrorKind, Info, Inputs, Item, Media, Page, Result, Tag, export, files, info,
@@ -45,8 +47,8 @@ pub struct Settings {
     max_ratio: u32,
 }
 
-/// The largest archive: what the host hands over at once.
-const MAX_ARCHIVE: u64 = 64 << 20;
+/// The largest .tar.gz: what the host hands over at once.
+const MAX_PACKED: u64 = 64 << 20;
 /// The largest picture.
 const MAX_PICTURE: u64 = 48 << 20;
 /// Bytes of the pictures of one page.
@@ -200,24 +202,19 @@ impl ArchiveSource {
             }
             return Ok(Found::Addresses(all));
         };
-        let bytes = files::read(folder, name, MAX_ARCHIVE).map_err(|e| match e.kind {
-            ErrorKind::TooLarge => Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "{name}: an archive may have {} MiB, since a plugin can read files only whole ({}); unpack it and use \
-                     the node Folder of pictures, or make several archives of it",
-                    MAX_ARCHIVE >> 20,
-                    e.message
-                ),
-            ),
-            _ => e,
-        })?;
         let limits = Limits {
             picture: MAX_PICTURE,
             unpacked: u64::from(self.settings.max_unpacked) << 20,
             ratio: self.settings.max_ratio.into(),
         };
         let endings: &[String] = if self.settings.captions == "ignore" { &[] } else { &self.endings };
+        let bytes = match kind {
+            Kind::TarGz => {
+                let packed = files::read(folder, name, MAX_PACKED).map_err(|e| too_large(name, e))?;
+                Bytes::Memory(tar::unpack(&packed, &limits).map_err(|e| of(name, e))?)
+            }
+            Kind::Zip | Kind::Tar => Bytes::of_file(folder, name)?,
+        };
         let pack = Pack::read(kind, bytes, endings, &limits).map_err(|e| of(name, e))?;
         for (what, all) in [("files that are not pictures", &pack.others), ("captions without a picture", &pack.unread)]
         {
@@ -234,6 +231,19 @@ impl ArchiveSource {
         }
         Ok(Found::Pack(Box::new(pack)))
     }
+}
+
+fn too_large(name: &str, error: Error) -> Error {
+    if error.kind != ErrorKind::TooLarge {
+        return error;
+    }
+    let message = format!(
+        "{name}: a .tar.gz may have {} MiB, since it can be read only whole ({}); `gunzip` makes a .tar of it, which may be of \
+         any size, as a .zip may",
+        MAX_PACKED >> 20,
+        error.message
+    );
+    Error::new(ErrorKind::TooLarge, message)
 }
 
 fn of(name: &str, message: String) -> Error {

@@ -1,5 +1,6 @@
 //! An archive: its pictures in order, with what tells its captions, and the checks that hold for every kind.
 
+use crate::bytes::Bytes;
 use crate::{tar, zip};
 use plugin_sdk::natural;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,9 +47,9 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// As they are, from here on.
-    Plain(usize),
+    Plain(u64),
     /// In a zip: position of the local header, method, checksum.
-    Zipped { header: usize, method: u16, crc: u32 },
+    Zipped { header: u64, method: u16, crc: u32 },
     /// Not to be had, and why.
     Refused(&'static str),
 }
@@ -63,7 +64,7 @@ pub(crate) struct Picture {
 }
 
 pub(crate) struct Pack {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     entries: Vec<Entry>,
     pub(crate) pictures: Vec<Picture>,
     pub(crate) unread: Vec<String>,
@@ -73,8 +74,7 @@ pub(crate) struct Pack {
 impl Pack {
     /// # Errors
     /// All that is wrong with the archive and its entries.
-    pub(crate) fn read(kind: Kind, bytes: Vec<u8>, endings: &[String], limits: &Limits) -> Result<Self, String> {
-        let bytes = if kind == Kind::TarGz { tar::unpack(&bytes, limits)? } else { bytes };
+    pub(crate) fn read(kind: Kind, bytes: Bytes, endings: &[String], limits: &Limits) -> Result<Self, String> {
         let entries = if kind == Kind::Zip { zip::entries(&bytes)? } else { tar::entries(&bytes)? };
         let names = check(&entries, limits)?;
         let mut captions: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
@@ -131,11 +131,7 @@ impl Pack {
     fn data(&self, entry: usize) -> Result<Vec<u8>, String> {
         let entry = &self.entries[entry];
         let data = match entry.place {
-            Place::Plain(from) => {
-                let size = usize::try_from(entry.size).unwrap_or(usize::MAX);
-                let part = self.bytes.get(from..).and_then(|rest| rest.get(..size));
-                part.map(<[u8]>::to_vec).ok_or_else(|| "the archive ends early".to_owned())
-            }
+            Place::Plain(from) => self.bytes.whole(from, entry.size),
             Place::Zipped { header, method, crc } => zip::data(&self.bytes, entry, header, method, crc),
             Place::Refused(why) => Err(why.to_owned()),
         };
@@ -157,7 +153,8 @@ fn check(entries: &[Entry], limits: &Limits) -> Result<Vec<String>, String> {
                 let Place::Refused(why) = entry.place else { continue };
                 faults.push(format!("`{shown}`: {why}"));
             }
-            Ok(_) if size > limits.picture => {
+            // Others are left where they are.
+            Ok(name) if size > limits.picture && PICTURES.contains(&split(&name).1.as_str()) => {
                 faults.push(format!("`{shown}` has {} MiB, at most {} are read", size >> 20, limits.picture >> 20));
             }
             // A few hundred bytes may well be all alike.

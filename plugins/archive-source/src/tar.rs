@@ -1,11 +1,14 @@
 //! Tar archives, plain or packed by gzip: ustar names, GNU's and PAX's long ones. Only files are taken; links, which lead
 //! elsewhere, are refused.
 
+use crate::bytes::Bytes;
 use crate::pack::{Entry, Limits, MAX_ENTRIES, Place};
 use flate2::read::MultiGzDecoder;
 use std::io::Read;
 
-const BLOCK: usize = 512;
+const BLOCK: u64 = 512;
+/// Longer names and other facts about one file are a mistake.
+const MAX_FACTS: u64 = 1 << 20;
 
 /// A tar archive out of a .tar.gz. All of it lies in memory, so it may have no more than what a plugin has room for.
 ///
@@ -33,7 +36,7 @@ pub(crate) fn unpack(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, String> {
         if out.len() as u64 > most {
             return Err(format!(
                 "it unpacks to more than {} MiB, {} times its size: `max_unpacked` and `max_ratio` say how much may be, and \
-                 a .tar.gz may have {} in any case; unpack it and use the node Folder of pictures",
+                 a .tar.gz may have {} in any case; `gunzip` makes a .tar of it, which may be of any size",
                 most >> 20,
                 most / (bytes.len() as u64).max(1),
                 ROOM >> 20
@@ -46,41 +49,45 @@ pub(crate) fn unpack(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 /// It is no tar archive, or a damaged one.
-pub(crate) fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
-    let (mut all, mut at): (Vec<Entry>, usize) = (Vec::new(), 0);
+pub(crate) fn entries(bytes: &Bytes) -> Result<Vec<Entry>, String> {
+    let (mut all, mut at): (Vec<Entry>, u64) = (Vec::new(), 0);
     // What a header before says of the next entry: name, size.
     let (mut name, mut size): (Option<Vec<u8>>, Option<u64>) = (None, None);
     loop {
-        let Some(header) = bytes.get(at..at + BLOCK) else {
+        let header = bytes.get(at, BLOCK)?;
+        if header.len() as u64 != BLOCK {
             return if at == bytes.len() && !all.is_empty() { Ok(all) } else { Err(cut_off(&all)) };
-        };
+        }
         if header.iter().all(|b| *b == 0) {
             return Ok(all);
         }
-        if !checked(header) {
+        if !checked(&header) {
             return Err(if all.is_empty() { "no tar archive".to_owned() } else { cut_off(&all) });
         }
         let length = number(&header[124..136]).ok_or_else(|| cut_off(&all))?;
         let kind = header[156];
         let length = if matches!(kind, b'0' | 0 | b'7') { size.take().unwrap_or(length) } else { length };
         let data = at + BLOCK;
-        let whole =
-            usize::try_from(length).ok().and_then(|n| bytes.get(data..)?.get(..n)).ok_or_else(|| cut_off(&all))?;
+        let next = data.checked_add(length).filter(|end| *end <= bytes.len()).ok_or_else(|| cut_off(&all))?;
+        let facts = |all: &[Entry]| match length {
+            0..=MAX_FACTS => bytes.whole(data, length),
+            _ => Err(cut_off(all)),
+        };
         match kind {
             b'0' | 0 | b'7' => {
-                let name = name.take().unwrap_or_else(|| ustar(header));
+                let name = name.take().unwrap_or_else(|| ustar(&header));
                 if !name.ends_with(b"/") {
                     all.push(Entry { name, size: length, packed: length, place: Place::Plain(data) });
                 }
             }
             b'1' | b'2' => {
-                let name = name.take().unwrap_or_else(|| ustar(header));
+                let name = name.take().unwrap_or_else(|| ustar(&header));
                 let place = Place::Refused("a link, which leads elsewhere; make the archive with `tar --dereference`");
                 all.push(Entry { name, size: 0, packed: 0, place });
             }
-            b'L' => name = Some(until_zero(whole).to_vec()),
+            b'L' => name = Some(until_zero(&facts(&all)?).to_vec()),
             b'x' => {
-                for (key, value) in records(whole) {
+                for (key, value) in records(&facts(&all)?) {
                     match key {
                         b"path" => name = Some(value.to_vec()),
                         b"size" => size = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()),
@@ -94,7 +101,7 @@ pub(crate) fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
         if all.len() > MAX_ENTRIES {
             return Err(format!("it has more than {MAX_ENTRIES} files"));
         }
-        at = data + whole.len().div_ceil(BLOCK) * BLOCK;
+        at = next.div_ceil(BLOCK) * BLOCK;
     }
 }
 

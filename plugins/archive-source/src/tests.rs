@@ -57,6 +57,48 @@ fn zip(entries: &[Zipped]) -> Vec<u8> {
     out
 }
 
+/// A zip in the form for more than 4 GiB (zip64), without packing.
+fn long_zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut out, mut list) = (Vec::new(), Vec::new());
+    for (name, data) in entries {
+        let mut crc = Crc::new();
+        crc.update(data);
+        let (size, header) = (data.len() as u64, out.len() as u64);
+        let about = |sizes: [u32; 2], extra: u16| {
+            let mut about = [0, 0, 0, 0].iter().flat_map(|v: &u16| v.to_le_bytes()).collect::<Vec<u8>>();
+            about.extend([crc.sum(), sizes[0], sizes[1]].iter().flat_map(|v| v.to_le_bytes()));
+            about.extend([name.len() as u16, extra].iter().flat_map(|v| v.to_le_bytes()));
+            about
+        };
+        out.extend(b"PK\x03\x04\x2d\0");
+        out.extend(about([size as u32; 2], 0));
+        out.extend(name.as_bytes());
+        out.extend(*data);
+        list.extend(b"PK\x01\x02\x2d\0\x2d\0");
+        list.extend(about([u32::MAX; 2], 33));
+        list.extend([0; 10]);
+        list.extend(u32::MAX.to_le_bytes());
+        list.extend(name.as_bytes());
+        // Another kind of facts first, then sizes and place.
+        list.extend([9, 0, 1, 0, 7, 1, 0, 24, 0]);
+        list.extend([size, size, header].iter().flat_map(|v| v.to_le_bytes()));
+    }
+    let (start, count) = (out.len() as u64, entries.len() as u64);
+    let long = start + list.len() as u64;
+    out.extend(&list);
+    out.extend(b"PK\x06\x06");
+    out.extend(44u64.to_le_bytes());
+    out.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    out.extend([count, count, list.len() as u64, start].iter().flat_map(|v| v.to_le_bytes()));
+    out.extend(b"PK\x06\x07\0\0\0\0");
+    out.extend(long.to_le_bytes());
+    out.extend([1, 0, 0, 0]);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend([0xff; 12]);
+    out.extend([0, 0]);
+    out
+}
+
 fn tar(entries: &[(&str, u8, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, kind, data) in entries {
@@ -154,6 +196,42 @@ fn archives_of_every_kind_are_read_in_order_and_from_any_page() {
 }
 
 #[test]
+fn zip_archives_in_the_form_for_large_ones_are_read() {
+    let archive = long_zip(&[("a/1.png", b"one"), ("a/1.txt", b"hat"), ("2.png", b"two")]);
+    let _host = FakeHost::new().file("f", "1.zip", &archive).install();
+    let rows = all(&json!({"folder": "f"}), 1).unwrap();
+    let rows: Vec<_> = rows.iter().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str())).collect();
+    assert_eq!(rows, [("1.zip/2.png", "", "two"), ("1.zip/a/1.png", "hat", "one")]);
+    let place = archive.len() - 42;
+    for (at, value, part) in [
+        // The place of the list's end, what is there, how many entries there are, and where their list begins.
+        (place + 8, u64::MAX, "damaged or cut off"),
+        (place + 8, 3, "damaged or cut off"),
+        (place - 24, u64::MAX, "at most 200000"),
+        (place - 24, 4, "damaged or cut off"),
+        (place - 8, u64::MAX, "damaged or cut off"),
+    ] {
+        let mut broken = archive.clone();
+        broken[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        let e = refused("1.zip", &broken, json!({}));
+        assert!(e.contains(part), "{at} {value}: {e}");
+    }
+}
+
+#[test]
+fn what_is_no_picture_may_be_large() {
+    let video = Zipped { claimed: Some(u32::MAX - 1), method: Some(0), ..file("a.mp4", b"x") };
+    let archive = zip(&[file("1.png", b"one"), video]);
+    let _host = FakeHost::new().file("f", "1.zip", &archive).install();
+    let rows = all(&json!({"folder": "f", "max_unpacked": 65536, "max_ratio": 100_000}), 5);
+    assert!(rows.unwrap_err().message.contains("unpacks to"), "a bomb is one in any case");
+    let video = Zipped { method: Some(0), ..file("a.mp4", &vec![7; MAX_PICTURE as usize + 1]) };
+    let archive = zip(&[file("1.png", b"one"), video]);
+    let _host = FakeHost::new().file("f", "1.zip", &archive).install();
+    assert_eq!(all(&json!({"folder": "f"}), 5).unwrap().len(), 1);
+}
+
+#[test]
 fn a_list_of_addresses_gives_them_with_captions() {
     let list = b"\xef\xbb\xbf# a comment\nhttps://a.example/1.png\that, coat\r\n\nhttp://a.example/2.png\n";
     let _host = FakeHost::new().file("f", "list.txt", list).install();
@@ -231,9 +309,9 @@ fn tar_archives_have_their_own_tricks() {
 
 #[test]
 fn what_is_too_large_is_said_with_what_to_do() {
-    let _host = FakeHost::new().file("f", "1.zip", &vec![0; MAX_ARCHIVE as usize + 1]).install();
+    let _host = FakeHost::new().file("f", "1.tgz", &vec![0; MAX_PACKED as usize + 1]).install();
     let e = all(&json!({"folder": "f"}), 1).unwrap_err();
-    assert!(e.kind == ErrorKind::TooLarge && e.message.contains("an archive may have 64 MiB"), "{e:?}");
+    assert!(e.kind == ErrorKind::TooLarge && e.message.contains("a .tar.gz may have 64 MiB"), "{e:?}");
     let many: Vec<Zipped> = (0..4u8).map(|n| file(&format!("{n}.png"), &[n; 700_000])).collect();
     let e = refused("1.zip", &zip(&many), json!({"max_unpacked": 2}));
     assert!(e.contains("it unpacks to 3 MiB, `max_unpacked` allows 2"), "{e}");

@@ -1,7 +1,7 @@
 //! Folders that the user granted, by the name of the grant; read only.
 
 use crate::host::with_host;
-use crate::{Image, Result};
+use crate::{Error, Image, Result};
 use serde::{Deserialize, Serialize};
 
 /// A file or folder.
@@ -56,6 +56,62 @@ pub fn list_all(root: &str, path: &str) -> Result<Vec<Entry>> {
 /// There is no such grant or file, or it is larger than `max_bytes`.
 pub fn read(root: &str, path: &str, max_bytes: u64) -> Result<Vec<u8>> {
     with_host(|h| h.files_read(root, path, max_bytes))
+}
+
+/// A part of a file: `length` bytes from `from` on, fewer where the file ends. For files that are larger than the host reads at
+/// once (64 MiB unless the user says otherwise). Only the host's own limit and yours apply to the part.
+///
+/// ```
+/// let _host = plugin_test::FakeHost::new().file("sets", "big.zip", b"0123456789").install();
+/// assert_eq!(plugin_sdk::files::read_part("sets", "big.zip", 4, 3)?, b"456");
+/// assert_eq!(plugin_sdk::files::read_part("sets", "big.zip", 8, 100)?, b"89");
+/// # Ok::<(), plugin_sdk::Error>(())
+/// ```
+///
+/// # Errors
+/// There is no such grant or file, or it ends before `from`.
+pub fn read_part(root: &str, path: &str, from: u64, length: u64) -> Result<Vec<u8>> {
+    // Parts have paths behind the file's, since the contract has no words for them.
+    let last = from.saturating_add(length.saturating_sub(1));
+    match length {
+        0 => Ok(Vec::new()),
+        _ => with_host(|h| h.files_read(root, &format!("{path}/bytes={from}-{last}"), length)),
+    }
+}
+
+/// File, first and last byte of the path that [`read_part`] asks for; `None`: it names no part. For hosts of tests.
+pub fn part_of(path: &str) -> Option<(&str, u64, u64)> {
+    let (file, range) = path.rsplit_once('/')?;
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    Some((file, first.parse().ok()?, last.parse().ok()?)).filter(|(_, first, last)| first <= last)
+}
+
+/// The size of a file, in bytes.
+///
+/// ```
+/// let _host = plugin_test::FakeHost::new().file("sets", "a/big.zip", b"0123456789").install();
+/// assert_eq!(plugin_sdk::files::size("sets", "a/big.zip")?, 10);
+/// # Ok::<(), plugin_sdk::Error>(())
+/// ```
+///
+/// # Errors
+/// There is no such grant or file.
+pub fn size(root: &str, path: &str) -> Result<u64> {
+    let path = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect::<Vec<_>>().join("/");
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    // Listings are sorted: what lies right before the file's own name is a good place to begin.
+    let mut after = path.clone();
+    after.pop();
+    loop {
+        let page = list_dir(root, folder, Some(&after), 100)?;
+        if let Some(entry) = page.iter().find(|e| e.path == path && !e.is_dir) {
+            return Ok(entry.size);
+        }
+        match page.last() {
+            Some(last) if last.path < path => after.clone_from(&last.path),
+            _ => return Err(Error::not_found(format!("{root}:{path}: no such file"))),
+        }
+    }
 }
 
 /// A file, decoded by the host.

@@ -4,7 +4,7 @@ use crate::images::Picture;
 use crate::model::FakeModel;
 use crate::tensors::{Array, map};
 use plugin_sdk::control::Level;
-use plugin_sdk::files::Entry;
+use plugin_sdk::files::{Entry, part_of};
 use plugin_sdk::generation::{Prompt, Reply};
 use plugin_sdk::host::{Host, Installed, install};
 use plugin_sdk::http::{Request, Response};
@@ -356,7 +356,16 @@ impl Host for FakeHost {
         Ok(late.take(limit as usize).collect())
     }
     fn files_read(&self, root: &str, path: &str, max_bytes: u64) -> Result<Vec<u8>> {
-        let bytes = self.bytes(root, path)?;
+        let bytes = match part_of(path) {
+            Some((file, first, last)) if self.files.contains_key(&(root.to_owned(), file.to_owned())) => {
+                let bytes = self.bytes(root, file)?;
+                let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+                let end = at(last).saturating_add(1).min(bytes.len());
+                let part = bytes.get(at(first)..end.max(at(first)));
+                part.ok_or_else(|| Error::invalid_input(format!("`{path}`: the file has {} bytes", bytes.len())))?
+            }
+            _ => self.bytes(root, path)?,
+        };
         if bytes.len() as u64 > max_bytes {
             let message = format!("`{path}`: expected at most {max_bytes} bytes, found {}", bytes.len());
             return Err(Error::new(ErrorKind::TooLarge, message));

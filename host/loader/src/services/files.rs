@@ -1,7 +1,11 @@
 //! Granted folders, read-only: no path leads out, symlinks included.
+//!
+//! A path that goes on behind a file, `big.zip/bytes=0-65535`, is that part of it, both ends included as in HTTP's `Range`. So
+//! a plugin reads files that are larger than one answer may be, without words in the contract for it.
 
 use super::{Services, refuse};
 use spec::{ErrorKind, PluginError};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -56,8 +60,15 @@ impl Services {
         Ok(entries.take(limit.min(MAX_ENTRIES) as usize).collect())
     }
 
-    /// A file of at most `max_bytes`, whole.
+    /// A file of at most `max_bytes`, whole, or a part of one.
     pub(crate) fn read_file(&self, root: &str, path: &str, max_bytes: u64) -> Result<Vec<u8>, PluginError> {
+        if let Some((whole, first, last)) = part(path)
+            && let Ok((_, file)) = self.really(root, whole)
+            && file.is_file()
+        {
+            let max = max_bytes.min(self.limits.transfer);
+            return read_part(&file, first, last, max, &format!("{root}:{path}"));
+        }
         let (_, file) = self.resolve(root, path)?;
         let meta = std::fs::metadata(&file).or_else(|e| missing(root, path, &e))?;
         if !meta.is_file() {
@@ -105,6 +116,35 @@ impl Services {
     }
 }
 
+/// File, first and last byte of a path that names a part.
+fn part(path: &str) -> Option<(&str, u64, u64)> {
+    let (file, range) = path.rsplit_once('/')?;
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let number = |t: &str| t.parse::<u64>().ok().filter(|_| t.bytes().all(|b| b.is_ascii_digit()));
+    Some((file, number(first)?, number(last)?)).filter(|(_, first, last)| first <= last)
+}
+
+/// The part of a file, shorter where the file ends.
+fn read_part(file: &Path, first: u64, last: u64, max: u64, shown: &str) -> Result<Vec<u8>, PluginError> {
+    let read = || -> std::io::Result<Result<Vec<u8>, PluginError>> {
+        let mut open = std::fs::File::open(file)?;
+        let size = open.metadata()?.len();
+        if first > size {
+            return Ok(refuse(ErrorKind::InvalidInput, format!("{shown}: the file has {size} bytes")));
+        }
+        let length = (size - first).min((last - first).saturating_add(1));
+        if length > max {
+            let message = format!("{shown}: expected a part of at most {max} bytes, found {length}");
+            return Ok(refuse(ErrorKind::TooLarge, message));
+        }
+        open.seek(SeekFrom::Start(first))?;
+        let mut bytes = Vec::new();
+        open.take(length).read_to_end(&mut bytes)?;
+        Ok(Ok(bytes))
+    };
+    read().unwrap_or_else(|e| refuse(ErrorKind::Unavailable, format!("{shown}: {e}")))
+}
+
 fn missing<T>(root: &str, path: &str, error: &std::io::Error) -> Result<T, PluginError> {
     let kind = match error.kind() {
         std::io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -144,6 +184,38 @@ mod tests {
         assert_eq!(s.read_file("pictures", "b/d.png", 6).unwrap_err().kind, ErrorKind::TooLarge);
         assert_eq!(s.read_file("pictures", "b", 100).unwrap_err().kind, ErrorKind::InvalidInput);
         assert_eq!(s.read_file("pictures", "x", 100).unwrap_err().kind, ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_large_file_is_read_in_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        // Mostly a hole: no room is taken on the disk.
+        let mut file = std::fs::File::create(dir.path().join("large.bin")).unwrap();
+        file.set_len(6 << 30).unwrap();
+        file.seek(SeekFrom::Start(5 << 30)).unwrap();
+        std::io::Write::write_all(&mut file, b"far away").unwrap();
+        let s = granted(dir.path());
+        let read = |range: &str, max| s.read_file("pictures", &format!("large.bin/bytes={range}"), max);
+        let at = 5u64 << 30;
+        assert_eq!(read(&format!("{at}-{}", at + 7), 8).unwrap(), b"far away");
+        assert_eq!(read(&format!("{}-{}", at + 4, at + 7), 100).unwrap(), b"away");
+        let end = 6u64 << 30;
+        assert_eq!(read(&format!("{}-{}", end - 3, u64::MAX), 100).unwrap(), [0; 3], "the file ends there");
+        assert_eq!(read(&format!("{end}-{end}"), 100).unwrap(), b"");
+        assert_eq!(read(&format!("{}-{}", end + 1, end + 2), 100).unwrap_err().kind, ErrorKind::InvalidInput);
+        assert_eq!(read("0-7", 7).unwrap_err().kind, ErrorKind::TooLarge);
+        let e = read(&format!("0-{}", u64::MAX), u64::MAX).unwrap_err();
+        assert!(e.kind == ErrorKind::TooLarge && e.message.contains("67108864"), "{e}");
+        for odd in ["", "-", "0-", "-5", "7-0", "+1-2", "0-1-2", "0-99999999999999999999"] {
+            assert!(read(odd, 100).is_err(), "{odd}");
+        }
+        // What a folder really holds comes first, and nothing leads out.
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        std::fs::write(dir.path().join("sub/bytes=0-1"), b"a file").unwrap();
+        assert_eq!(s.read_file("pictures", "sub/bytes=0-1", 100).unwrap(), b"a file");
+        let inner = granted(&dir.path().join("sub"));
+        let e = inner.read_file("pictures", "../large.bin/bytes=0-1", 100).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Denied, "{e}");
     }
 
     #[test]
