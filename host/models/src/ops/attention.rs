@@ -32,7 +32,38 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Mask) -
         return portable::attention(q, k, v, heads, mask);
     }
     let shape = Dims { b, n, m, heads, d: width / heads, mask };
-    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Attention { shape, logs: OnceLock::new() })
+    in_rows(q)?.apply_op3(&in_rows(k)?, &in_rows(v)?, Attention { shape, logs: OnceLock::new() })
+}
+
+/// Whether the rows of a tensor (b, n, c) are the same distance apart in all of it, as in a part of a wider one.
+fn even(layout: &Layout) -> bool {
+    match (layout.dims(), layout.stride()) {
+        (&[b, n, _], &[batch, row, 1]) => b <= 1 || batch == n * row,
+        _ => false,
+    }
+}
+
+/// The tensor, or a copy if it does not lie in rows that can be read.
+fn in_rows(x: &Tensor) -> Result<Tensor> {
+    if even(x.layout()) { Ok(x.clone()) } else { x.contiguous() }
+}
+
+/// Rows of all heads, side by side or as parts of wider ones.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [f32],
+    /// Floats from one row to the next.
+    stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn of(storage: &'a CpuStorage, layout: &Layout) -> Result<Rows<'a>> {
+        let CpuStorage::F32(values) = storage else { bail!("expected f32 values") };
+        if !even(layout) {
+            bail!("expected rows, found strides {:?} for shape {:?}", layout.stride(), layout.shape());
+        }
+        Ok(Rows { values: &values[layout.start_offset()..], stride: layout.stride()[1] })
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -96,22 +127,32 @@ impl Dims {
         self.b * self.heads
     }
 
+    /// Rows that lie side by side.
+    fn dense<'a>(&self, values: &'a [f32]) -> Rows<'a> {
+        Rows { values, stride: self.width() }
+    }
+
     /// Where row `row` of a head lies in a (b, rows, width) tensor.
     fn at(&self, rows: usize, pair: usize, row: usize) -> usize {
-        ((pair / self.heads) * rows + row) * self.width() + pair % self.heads * self.d
+        self.at_in(self.width(), rows, pair, row)
+    }
+
+    /// The same if rows are `stride` floats apart.
+    fn at_in(&self, stride: usize, rows: usize, pair: usize, row: usize) -> usize {
+        ((pair / self.heads) * rows + row) * stride + pair % self.heads * self.d
     }
 
     /// One head's rows of a (b, rows, width) tensor, from row `first` on.
-    fn head<'a>(&self, values: &'a [f32], rows: usize, pair: usize, first: usize) -> &'a [f32] {
-        &values[self.at(rows, pair, first)..]
+    fn head<'a>(&self, all: Rows<'a>, rows: usize, pair: usize, first: usize) -> Rows<'a> {
+        Rows { values: &all.values[self.at_in(all.stride, rows, pair, first)..], ..all }
     }
 
     /// The blocks of `columns` rows of each head.
-    fn blocks(&self, values: &[f32], rows: usize, columns: usize, needs: Needs) -> Vec<Vec<Block>> {
+    fn blocks(&self, all: Rows<'_>, rows: usize, columns: usize, needs: Needs) -> Vec<Vec<Block>> {
         let block = |pair: usize, first: usize| {
-            let (head, count) = (self.head(values, rows, pair, first), columns.min(rows - first));
-            let across = needs.across.then(|| Packed::transposed(self.d, count, head, self.width()));
-            let along = needs.along.then(|| Packed::rows(count, self.d, head, self.width()));
+            let (head, count) = (self.head(all, rows, pair, first), columns.min(rows - first));
+            let across = needs.across.then(|| Packed::transposed(self.d, count, head.values, head.stride));
+            let along = needs.along.then(|| Packed::rows(count, self.d, head.values, head.stride));
             Block { first, across, along }
         };
         (0..self.pairs())
@@ -121,7 +162,7 @@ impl Dims {
     }
 
     /// `out (count, right.n) = alpha · head (count, d) · right`, with rows of `out` `stride` floats apart.
-    fn scores(&self, out: &mut [f32], stride: usize, head: &[f32], count: usize, right: &Packed, alpha: f32) {
+    fn scores(&self, out: &mut [f32], stride: usize, head: Rows<'_>, count: usize, right: &Packed, alpha: f32) {
         let n = right.n;
         let stretches = [Stretch { len: self.d, step: 1, right: Right::Packed(right, 0) }];
         let product = Product { m: count, n, stretches: &stretches, alpha, bias: None, accumulate: false };
@@ -129,7 +170,7 @@ impl Dims {
         // SAFETY: a row of a head has d floats; each row has its own n floats of the output.
         unsafe {
             product.run_here(|i, row| {
-                row.left(0, &head[i * self.width()..][..self.d]);
+                row.left(0, &head.values[i * head.stride..][..self.d]);
                 row.out(place, i * stride, n);
             });
         }
@@ -164,7 +205,7 @@ impl Dims {
         }
     }
 
-    fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    fn forward(&self, q: Rows<'_>, k: Rows<'_>, v: Rows<'_>) -> (Vec<f32>, Vec<f32>) {
         let mut out = vec![0.0; self.b * self.n * self.width()];
         let mut logs = vec![0.0; self.pairs() * self.n];
         let keys = self.blocks(k, self.m, FORWARD, Needs { across: true, along: false });
@@ -238,7 +279,8 @@ impl Dims {
         let mut dots = vec![0.0; self.pairs() * self.n];
         values::in_chunks(&mut dots, self.n, |at, dots| {
             let pair = at / self.n;
-            let (out, grad) = (self.head(out, self.n, pair, 0), self.head(grad, self.n, pair, 0));
+            let head = |all| self.head(self.dense(all), self.n, pair, 0).values;
+            let (out, grad) = (head(out), head(grad));
             for (i, dot) in dots.iter_mut().enumerate() {
                 let from = i * self.width();
                 *dot = out[from..from + self.d].iter().zip(&grad[from..from + self.d]).map(|(a, b)| a * b).sum();
@@ -301,7 +343,7 @@ impl CustomOp3 for Attention {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (q, k, v) = (values::of(q, q_layout)?, values::of(k, k_layout)?, values::of(v, v_layout)?);
+        let (q, k, v) = (Rows::of(q, q_layout)?, Rows::of(k, k_layout)?, Rows::of(v, v_layout)?);
         let (out, logs) = self.shape.forward(q, k, v);
         let _ = self.logs.set(logs);
         Ok(values::storage(out, q_layout.shape().clone()))
@@ -315,12 +357,13 @@ impl CustomOp3 for Attention {
         out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
+        let (grad, wanted) = (grad.contiguous()?, [q, k, v].map(|x| x.track_op()));
+        let (q, k, v) = (&q.contiguous()?, &k.contiguous()?, &v.contiguous()?);
         read!(q as qs, k as ks, v as vs, out as outs, grad as gs);
         let Some(logs) = self.logs.get() else { bail!("the forward pass has not run") };
         let s = &self.shape;
         let forward = Kept { q: qs, k: ks, v: vs, grad: gs, logs, dots: &s.dots(outs, gs) };
-        let [dq, dk, dv] = s.backward(&forward, [q, k, v].map(|x| x.track_op()));
+        let [dq, dk, dv] = s.backward(&forward, wanted);
         let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
             values.map(|values| values::tensor(values, like.shape())).transpose()
         };
@@ -343,8 +386,8 @@ impl Dims {
     /// The gradients of queries, keys and values, of those that are wanted.
     fn backward(&self, kept: &Kept<'_>, wanted: [bool; 3]) -> [Option<Vec<f32>>; 3] {
         let [wants_q, wants_k, wants_v] = wanted;
-        let queries = self.blocks(kept.q, self.n, BACKWARD, Needs { across: true, along: wants_k });
-        let grads = self.blocks(kept.grad, self.n, BACKWARD, Needs { across: true, along: wants_v });
+        let queries = self.blocks(self.dense(kept.q), self.n, BACKWARD, Needs { across: true, along: wants_k });
+        let grads = self.blocks(self.dense(kept.grad), self.n, BACKWARD, Needs { across: true, along: wants_v });
         let tiles = self.m.div_ceil(ROWS);
         // Each share of the keys has its own sum of the queries' gradients; they are added in order at the end.
         let shares = TASKS.div_ceil(self.pairs()).min(tiles);
@@ -362,8 +405,9 @@ impl Dims {
             for tile in share * each..((share + 1) * each).min(tiles) {
                 let first = tile * ROWS;
                 let count = ROWS.min(self.m - first);
-                let (key, value) = (self.head(kept.k, self.m, pair, first), self.head(kept.v, self.m, pair, first));
-                let keys = wants_q.then(|| Packed::rows(count, self.d, key, self.width()));
+                let head = |all| self.head(self.dense(all), self.m, pair, first);
+                let (key, value) = (head(kept.k), head(kept.v));
+                let keys = wants_q.then(|| Packed::rows(count, self.d, key.values, key.stride));
                 for (queries, grads) in queries[pair].iter().zip(&grads[pair]) {
                     let columns = queries.packed(true).n;
                     if self.blind(first) >= queries.first + columns {
@@ -444,6 +488,8 @@ mod tests {
             // Several blocks both ways, whole and not, and several shares of the keys.
             (1, 300, 700, 2, 8, Mask::None),
             (1, 700, 700, 1, 20, Mask::Causal),
+            // A head of many panels.
+            (1, 110, 130, 1, 300, Mask::None),
         ] {
             let args = [
                 (random((b, n, heads * d), 1)? * 3.0)?,
@@ -454,6 +500,21 @@ mod tests {
                 &args,
                 |a| attention(&a[0], &a[1], &a[2], heads, mask),
                 |a| composed(&a[0], &a[1], &a[2], heads, mask),
+            )?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn parts_of_wider_rows_are_read_where_they_lie() -> Result<()> {
+        for b in [1, 2] {
+            let all = random((b, 130, 3 * 24), 1)?;
+            let part = |all: &Tensor, i: usize| all.narrow(2, i * 24, 24);
+            assert!(even(part(&all, 1)?.layout()) && !even(all.transpose(1, 2)?.layout()));
+            gradients_match(
+                &[all],
+                |a| attention(&part(&a[0], 0)?, &part(&a[0], 1)?, &part(&a[0], 2)?, 3, Mask::None),
+                |a| composed(&part(&a[0], 0)?, &part(&a[0], 1)?, &part(&a[0], 2)?, 3, Mask::None),
             )?;
         }
         Ok(())

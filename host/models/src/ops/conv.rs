@@ -121,8 +121,11 @@ impl Geometry {
             return Ok(out);
         }
         let zeros = vec![0.0; self.inp];
+        // Without padding the pixels under a row of the kernel lie side by side, and so do their rows of the right side.
+        let wide = if self.window.before == 0 && self.window.after == 0 { self.kw } else { 1 };
+        let len = wide * self.inp;
         let stretches: Vec<_> =
-            (0..taps).map(|t| Stretch { len: self.inp, step: 1, right: kept.right(t * self.inp) }).collect();
+            (0..taps / wide).map(|t| Stretch { len, step: 1, right: kept.right(t * len) }).collect();
         let m = self.b * self.oh * self.ow;
         let product =
             Product { m, n: self.out, stretches: &stretches, alpha: 1.0, bias: layer.bias(), accumulate: false };
@@ -132,7 +135,9 @@ impl Geometry {
             product.run(|i, row| {
                 let (b, oy, ox) = (i / (self.oh * self.ow), i / self.ow % self.oh, i % self.ow);
                 self.sources(b, oy, ox, |tap, at| {
-                    row.left(tap, at.map_or(&zeros, |at| &x[at..at + self.inp]));
+                    if tap % wide == 0 {
+                        row.left(tap / wide, at.map_or(&zeros, |at| &x[at..at + len]));
+                    }
                 });
                 row.out(place, i * self.out, self.out);
             });

@@ -23,24 +23,16 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs a right side given by `value(k, n)`.
-    pub(crate) fn new(k: usize, n: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Packed {
+    /// Packs a right side whose panels `fill(first column, columns, panel)` writes, row by row.
+    fn panels(k: usize, n: usize, fill: impl Fn(usize, usize, &mut [f32]) + Sync) -> Packed {
         let mut lines = vec![Line::ZERO; k * n.div_ceil(LANES)];
-        let fill = |(panel, lines): (usize, &mut [Line])| {
-            let first = panel * PANEL;
-            let per_row = (n - first).min(PANEL).div_ceil(LANES);
-            for (row, lines) in lines.chunks_exact_mut(per_row).enumerate() {
-                for (v, line) in lines.iter_mut().enumerate() {
-                    let start = first + v * LANES;
-                    for (lane, out) in line.0.iter_mut().enumerate().take(n - start) {
-                        *out = value(row, start + lane);
-                    }
-                }
-            }
-        };
         if k == 0 || n == 0 {
             return Packed { lines, k, n };
         }
+        let fill = |(panel, lines): (usize, &mut [Line])| {
+            let first = panel * PANEL;
+            fill(first, (n - first).min(PANEL), floats_mut(lines));
+        };
         let per_panel = k * (PANEL / LANES);
         if k * n > 1 << 16 {
             lines.par_chunks_mut(per_panel).enumerate().for_each(fill);
@@ -52,12 +44,28 @@ impl Packed {
 
     /// Packs a row-major (k, n) right side whose rows are `stride` floats apart.
     pub(crate) fn rows(k: usize, n: usize, values: &[f32], stride: usize) -> Packed {
-        Packed::new(k, n, |k, n| values[k * stride + n])
+        Packed::panels(k, n, |first, columns, panel| {
+            for (row, out) in panel.chunks_exact_mut(columns.next_multiple_of(LANES)).enumerate() {
+                out[..columns].copy_from_slice(&values[row * stride + first..][..columns]);
+            }
+        })
     }
 
     /// Packs the transpose of a row-major (n, k) matrix whose rows are `stride` floats apart.
     pub(crate) fn transposed(k: usize, n: usize, values: &[f32], stride: usize) -> Packed {
-        Packed::new(k, n, |k, n| values[n * stride + k])
+        Packed::panels(k, n, |first, columns, panel| {
+            let wide = columns.next_multiple_of(LANES);
+            // In blocks of rows, so that the lines written to stay in the cache while all columns pass.
+            for begin in (0..k).step_by(LANES) {
+                let count = (k - begin).min(LANES);
+                for column in 0..columns {
+                    let from = &values[(first + column) * stride + begin..][..count];
+                    for (out, value) in panel[begin * wide + column..].iter_mut().step_by(wide).zip(from) {
+                        *out = *value;
+                    }
+                }
+            }
+        })
     }
 
     /// Packs a weight (out, in, taps) as the right side (taps·in, out): row t·in + i, column o. Of the weight itself only a
@@ -259,8 +267,13 @@ impl Product<'_> {
         let panels = self.n.div_ceil(PANEL);
         let depth: usize = self.stretches.iter().map(|s| s.len).sum();
         if self.m * self.n * depth < SERIAL || rayon::current_num_threads() == 1 {
-            // SAFETY: passed on from the caller.
-            unsafe { self.block(0..self.m, 0..panels, &row) };
+            // Shares of about the same size that are read again from a near cache, but for panels that are made only once.
+            let shares = if self.made().is_some() { 1 } else { tiles.div_ceil(TILES).max(1) };
+            let rows = (tiles.div_ceil(shares) * ROWS).max(1);
+            for first in (0..self.m).step_by(rows) {
+                // SAFETY: passed on from the caller.
+                unsafe { self.block(first..(first + rows).min(self.m), 0..panels, &row) };
+            }
             return;
         }
         // Rows that share a panel; where panels need not be made, as many shares as two, four or eight threads finish together.
@@ -467,7 +480,7 @@ mod tests {
 
     #[test]
     fn products_match_the_definition_in_any_size() {
-        for (m, k, n) in [(1, 1, 1), (5, 3, 40), (13, 17, 33), (77, 40, 77), (200, 64, 96), (30, 100, 300)] {
+        for (m, k, n) in [(1, 1, 1), (5, 3, 40), (13, 17, 33), (77, 40, 77), (200, 64, 96), (30, 600, 300)] {
             let (left, right) = (values(m * k, 1), values(k * n, 2));
             let bias = values(n, 3);
             let mut out = vec![0.0; m * n];

@@ -1,8 +1,8 @@
 //! Layer normalisation over the last dimension (Ba et al. 2016, arXiv:1607.06450), with frozen weight and bias.
 
-use super::portable;
 use super::simd::simd;
 use super::values::{self, read};
+use super::{over, portable};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;
 
@@ -16,6 +16,15 @@ pub fn layer_norm(x: &Tensor, weight: &Arc<[f32]>, bias: &Arc<[f32]>, eps: f32) 
         return portable::layer_norm(x, weight, bias, eps);
     }
     x.contiguous()?.apply_op1(LayerNorm { weight: weight.clone(), bias: bias.clone(), eps })
+}
+
+/// The same, written over `x`; see [`super::over`].
+pub fn layer_norm_over(x: Tensor, weight: &Arc<[f32]>, bias: &Arc<[f32]>, eps: f32) -> Result<Tensor> {
+    let c = weight.len();
+    if !over::alone(&x) || x.dims().last() != Some(&c) || bias.len() != c || c == 0 {
+        return layer_norm(&x, weight, bias, eps);
+    }
+    over::over(x, ROWS * c, |_, x| normalise_over(x, weight, bias, eps))
 }
 
 struct LayerNorm {
@@ -34,6 +43,17 @@ simd! {
             let (mean, inverse) = statistics(x, eps);
             for (((out, x), w), b) in out.iter_mut().zip(x).zip(weight).zip(bias) {
                 *out = (x - mean) * inverse * w + b;
+            }
+        }
+    }
+}
+
+simd! {
+    fn normalise_over(x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+        for x in x.chunks_exact_mut(weight.len()) {
+            let (mean, inverse) = statistics(x, eps);
+            for ((x, w), b) in x.iter_mut().zip(weight).zip(bias) {
+                *x = (*x - mean) * inverse * w + b;
             }
         }
     }
@@ -102,7 +122,7 @@ impl CustomOp1 for LayerNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{gradients_match, random};
+    use crate::ops::testing::{close, gradients_match, random};
 
     #[test]
     fn matches_the_definition_in_value_and_gradient() -> Result<()> {
@@ -118,6 +138,9 @@ mod tests {
                     centred.broadcast_div(&deviation)?.broadcast_mul(&w)?.broadcast_add(&b)
                 },
             )?;
+            let x = random((3, 50, c), 4)?;
+            let over = layer_norm_over(x.force_contiguous()?, &ws, &bs, 1e-3)?;
+            close(&over, &layer_norm(&x, &ws, &bs, 1e-3)?, 0.0)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Rotary position embedding (Su et al. 2021, arXiv:2104.09864) of neighbouring pairs, as Flux has it.
 
+use super::over;
 use super::simd::simd;
 use super::values::{self, read};
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
@@ -54,6 +55,18 @@ pub fn rope(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Rope(rotation.clone()))
 }
 
+/// The same, written over `x`; see [`over`].
+pub fn rope_over(x: Tensor, rotation: &Rotation) -> Result<Tensor> {
+    let (_, n, heads, d) = x.dims4()?;
+    if !over::alone(&x) || (n, d) != (rotation.positions, 2 * rotation.half) || d == 0 {
+        return rope(&x, rotation);
+    }
+    over::over(x, rotation.chunk(heads), |at, x| {
+        let part = rotation.part(at, x.len(), heads);
+        turn_over(x, &rotation.cos[part.clone()], &rotation.sin[part], d, heads);
+    })
+}
+
 struct Rope(Rotation);
 
 simd! {
@@ -71,17 +84,41 @@ simd! {
     }
 }
 
+simd! {
+    /// The same, written over the rows.
+    fn turn_over(x: &mut [f32], cos: &[f32], sin: &[f32], d: usize, heads: usize) {
+        for (x, (cos, sin)) in x.chunks_exact_mut(heads * d).zip(cos.chunks_exact(d).zip(sin.chunks_exact(d))) {
+            for x in x.chunks_exact_mut(d) {
+                for i in (0..d).step_by(2) {
+                    let pair = [x[i], x[i + 1]];
+                    x[i] = pair[0] * cos[i] + pair[1] * sin[i];
+                    x[i + 1] = pair[1] * cos[i + 1] + pair[0] * sin[i + 1];
+                }
+            }
+        }
+    }
+}
+
 impl Rotation {
+    /// Values in whole positions of one image, for one thread at a time.
+    fn chunk(&self, heads: usize) -> usize {
+        let row = heads * 2 * self.half;
+        let count = (1..=self.positions).rev().find(|n| self.positions.is_multiple_of(*n) && n * row <= 1 << 14);
+        count.unwrap_or(1) * row
+    }
+
+    /// The angles of a piece of so many values.
+    fn part(&self, at: usize, len: usize, heads: usize) -> std::ops::Range<usize> {
+        let (d, row) = (2 * self.half, heads * 2 * self.half);
+        let from = at / row % self.positions * d;
+        from..from + len / heads
+    }
+
     fn apply(&self, x: &[f32], heads: usize) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        let d = 2 * self.half;
-        let (row, image) = (heads * d, self.positions * heads * d);
-        // The chunks are whole positions of one image.
-        let chunk = (1..=self.positions).rev().find(|n| self.positions.is_multiple_of(*n) && n * row <= 1 << 14);
-        values::in_chunks(&mut out, chunk.unwrap_or(1) * row, |at, out| {
-            let from = at % image / row * d;
-            let to = from + out.len() / heads;
-            turn(out, &x[at..at + out.len()], &self.cos[from..to], &self.sin[from..to], d, heads);
+        values::in_chunks(&mut out, self.chunk(heads), |at, out| {
+            let part = self.part(at, out.len(), heads);
+            turn(out, &x[at..at + out.len()], &self.cos[part.clone()], &self.sin[part], 2 * self.half, heads);
         });
         out
     }
@@ -115,6 +152,7 @@ mod tests {
             let angles: Vec<f64> = (0..n * half).map(|i| f64::from(i as u32) * 0.37).collect();
             let rotation = Rotation::new(&angles, half);
             let x = random((b, n, heads, 2 * half), 1)?;
+            close(&rope_over(x.force_contiguous()?, &rotation)?, &rope(&x, &rotation)?, 0.0)?;
             gradients_match(&[x], |a| rope(&a[0], &rotation), |a| rotation.composed(&a[0]))?;
         }
         assert!(rope(&random((1, 4, 1, 4), 1)?, &Rotation::new(&[0.0; 6], 2)).is_err());

@@ -14,6 +14,18 @@ pub(super) fn of<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f3
     }
 }
 
+/// The same, to be written over.
+pub(super) fn of_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((from, to))) => Ok(&mut values[from..to]),
+        _ => bail!(
+            "expected a contiguous f32 tensor, found strides {:?} for shape {:?}",
+            layout.stride(),
+            layout.shape()
+        ),
+    }
+}
+
 /// The same of a whole tensor, whose storage `guard` keeps.
 pub(super) fn of_storage<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
     match storage {

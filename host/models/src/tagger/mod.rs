@@ -145,27 +145,28 @@ impl Net {
         let (q, k, v) = match &block.attention {
             Attention::Joined(all) => {
                 let all = layers.run(*all, &y)?;
-                let part = |i: usize| all.narrow(2, i * self.config.hidden, self.config.hidden)?.contiguous();
+                let part = |i: usize| all.narrow(2, i * self.config.hidden, self.config.hidden);
                 (part(0)?, part(1)?, part(2)?)
             }
             Attention::Apart([q, k, v]) => (layers.run(*q, &y)?, layers.run(*k, &y)?, layers.run(*v, &y)?),
         };
         let (q, k) = (self.turned(q)?, self.turned(k)?);
         let y = ops::attention(&q, &k, &v, self.config.heads, Mask::None)?;
-        let x = (layers.run(block.out, &y)? + x)?;
+        let x = ops::add_over(layers.run(block.out, &y)?, x)?;
         let y = self.normed(block.norms[1], &x)?;
         let y = match &block.feed {
             FeedForward::Plain([first, second]) => {
                 let y = layers.run(*first, &y)?;
-                let y = if self.config.feed == Feed::GeluTanh { ops::gelu_tanh(&y)? } else { ops::gelu(&y)? };
+                let y = if self.config.feed == Feed::GeluTanh { ops::gelu_tanh_over(y)? } else { ops::gelu_over(y)? };
                 layers.run(*second, &y)?
             }
             FeedForward::Gated(gate, value, norm, out) => {
-                let y = (ops::silu(&layers.run(*gate, &y)?)? * layers.run(*value, &y)?)?;
-                layers.run(*out, &self.normed(*norm, &y)?)?
+                let y = ops::swiglu_over(layers.run(*gate, &y)?, &layers.run(*value, &y)?)?;
+                let Norm { weight, bias, .. } = layers.norm(*norm);
+                layers.run(*out, &ops::layer_norm_over(y, weight, bias, EPS)?)?
             }
         };
-        Ok((y + x)?)
+        Ok(ops::add_over(y, &x)?)
     }
 
     /// States (b, n, d) with each head turned by its position.
@@ -173,7 +174,7 @@ impl Net {
         let Some(rotation) = &self.rotation else { return Ok(x) };
         let (b, n, d) = x.dims3()?;
         let heads = self.config.heads;
-        Ok(ops::rope(&x.reshape((b, n, heads, d / heads))?, rotation)?.reshape((b, n, d))?)
+        Ok(ops::rope_over(x.reshape((b, n, heads, d / heads))?, rotation)?.reshape((b, n, d))?)
     }
 
     fn build(config: TaggerConfig, b: &mut Build<'_>) -> Result<Net> {
