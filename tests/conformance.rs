@@ -71,6 +71,7 @@ fn suite() -> Vec<(&'static str, Kind, Vec<Value>)> {
             Kind::Evaluator,
             vec![json!({"encoder": "encoders/tiny-clip", "head": "aesthetics/tiny-head"})],
         ),
+        ("brisque", Kind::Evaluator, vec![json!({})]),
         ("tag-recall", Kind::Evaluator, vec![json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})]),
     ]
 }

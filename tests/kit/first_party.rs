@@ -29,6 +29,7 @@ fn rows() -> Vec<Row> {
         ("tag-recall", "tag-recall", json!({"model": "taggers/embedded-tagger", "activation": "ohwx"})),
         ("blip-captioner", "blip-captioner", json!({"model": "captioners/tiny-blip", "min_words": 0})),
         ("clip-score", "clip-score", json!({"model": "encoders/tiny-clip"})),
+        ("brisque", "brisque", json!({})),
         (
             "aesthetic-score",
             "aesthetic-score",

@@ -27,6 +27,8 @@ const WEIGHTS: &[(&str, f64)] = &[
     ("held_out_gap", 0.0),
     // Nearer is not worse until it is a copy, which `memorised` says.
     ("nearest_distance", 0.0),
+    // Trained on photographs, which a style need not be like.
+    ("brisque", 0.0),
     // A style may be soft or pale.
     ("sharpness", 0.0),
     ("saturation", 0.0),
