@@ -1,7 +1,7 @@
 //! The bytes of an archive: parts of a file, as the host reads them, or memory.
 
 use plugin_sdk::{Result, files};
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 /// What is read at once where little is asked for: headers lie together, and small files behind them.
 const WINDOW: u64 = 16 << 10;
@@ -17,7 +17,7 @@ pub(crate) struct File {
     path: String,
     size: u64,
     /// The part that was read last, and where it begins.
-    window: RefCell<(u64, Vec<u8>)>,
+    window: Mutex<(u64, Vec<u8>)>,
 }
 
 impl Bytes {
@@ -25,7 +25,7 @@ impl Bytes {
     /// There is no such file.
     pub(crate) fn of_file(root: &str, path: &str) -> Result<Self> {
         let size = files::size(root, path)?;
-        Ok(Self::File(File { root: root.to_owned(), path: path.to_owned(), size, window: RefCell::default() }))
+        Ok(Self::File(File { root: root.to_owned(), path: path.to_owned(), size, window: Mutex::default() }))
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -62,13 +62,23 @@ impl File {
         if length > WINDOW || length == 0 {
             return files::read_part(&self.root, &self.path, from, length);
         }
-        let mut window = self.window.borrow_mut();
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let (start, bytes) = &*window;
         if from < *start || from + length > start + bytes.len() as u64 {
             let wanted = WINDOW.min(self.size - from);
             *window = (from, files::read_part(&self.root, &self.path, from, wanted)?);
         }
         Ok(within(&window.1, from - window.0, length).to_vec())
+    }
+}
+
+impl columns::Source for Bytes {
+    fn size(&self) -> u64 {
+        self.len()
+    }
+
+    fn read(&self, from: u64, length: u64) -> Result<Vec<u8>, String> {
+        self.get(from, length)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A dataset source: the pictures in archives (zip, tar, tar.gz), and those at the addresses in a list.
+//! A dataset source: the pictures in archives (zip, tar, tar.gz) and Parquet files, and those at the addresses in a list.
 //!
 //! Archives come from strangers: names that lead out of them, data that unpacks to gigabytes, names that are there twice and
 //! encrypted entries each have a message. Of a zip or tar archive only the part is read that is needed, so it may be of any size;
@@ -8,6 +8,7 @@
 mod addresses;
 mod bytes;
 mod pack;
+mod table;
 mod tar;
 mod zip;
 
@@ -18,9 +19,10 @@ use plugin_sdk::{
     Annotation, DatasetSource, Error, ErrorKind, Info, Inputs, Item, Media, Page, Result, Tag, export, files, info,
 };
 use std::collections::BTreeSet;
+use table::{Caption, Pictures};
 
-/// Imports the pictures in archives (.zip, .tar, .tar.gz, .tgz) with their captions, and those at the addresses that a list
-/// names, one a line.
+/// Imports the pictures in archives (.zip, .tar, .tar.gz, .tgz) and in Parquet files with their captions, and those at the
+/// addresses that a list names, one a line.
 #[derive(Inputs)]
 pub struct Settings {
     /// The folder with the archives and lists.
@@ -35,6 +37,9 @@ pub struct Settings {
     /// Endings of caption files in archives, separated by commas. If a picture has several, the first ending counts.
     #[input(default = ".txt, .caption")]
     caption_endings: String,
+    /// The column of Parquet files that holds the caption. Empty: `text`, `caption`, `prompt`, `captions` or `tags`.
+    #[input(default = "")]
+    caption_column: String,
     /// How captions are read: comma-separated tags, or sentences.
     #[input(default = "tags", options = ["tags", "text"])]
     format: String,
@@ -70,6 +75,7 @@ pub struct ArchiveSource {
 
 enum Found {
     Pack(Box<Pack>),
+    Table(Box<Pictures>),
     Addresses(Vec<addresses::Address>),
 }
 
@@ -127,13 +133,16 @@ impl ArchiveSource {
         }
         let mut all: Vec<String> = files::list_all(&self.settings.folder, "")?
             .into_iter()
-            .filter(|e| !e.is_dir && pack::kind(&e.path).is_some())
+            // A list of pictures that lie beside it is none of them.
+            .filter(|e| {
+                !e.is_dir && (pack::kind(&e.path).is_some() || is_table(&e.path) && e.path != "metadata.parquet")
+            })
             .map(|e| e.path)
             .collect();
         all.sort_by(|a, b| plugin_sdk::natural::compare(a, b));
         if all.is_empty() {
             return Err(Error::not_found(
-                "the folder has no archives: expected .zip, .tar, .tar.gz or .tgz; name lists of addresses in `names`",
+                "the folder has no archives: expected .zip, .tar, .tar.gz, .tgz or .parquet; name lists of addresses in `names`",
             ));
         }
         Ok(all)
@@ -166,13 +175,34 @@ impl ArchiveSource {
                 let more = (at < pack.pictures.len()).then(|| pack.pictures[at - 1].name.clone());
                 Ok((Page { items, next: None, total: None }, more))
             }
+            Found::Table(pictures) => {
+                let start = number(name, &after)?;
+                let rows = pictures.page(start as u64, count, MAX_PAGE).map_err(|e| of(name, e))?;
+                let end = start + rows.len();
+                let empty: Vec<String> = rows
+                    .iter()
+                    .filter(|row| row.bytes.is_empty())
+                    .map(|row| row.path.as_ref().map_or(row.number.to_string(), |p| format!("{} ({p})", row.number)))
+                    .collect();
+                if !empty.is_empty() {
+                    control::log(Level::Warn, &format!("{name}: rows without a picture: {}", shown(&empty)));
+                }
+                let items = rows.into_iter().map(|row| {
+                    let annotation = match row.caption {
+                        Some(Caption::Tags(all)) => tags(all.iter().map(String::as_str), ""),
+                        Some(Caption::Text(text)) => annotation(Some(&text), "", &self.settings.format),
+                        None => annotation(None, "", &self.settings.format),
+                    };
+                    let id = format!("{name}/{}", row.number);
+                    let origin = row.path.map_or_else(|| id.clone(), |path| format!("{name}/{path}"));
+                    Item { annotation, origin: Some(origin), ..Item::new(id, Media::Bytes(row.bytes)) }
+                });
+                let items: Vec<Item> = items.collect();
+                let more = ((end as u64) < pictures.rows()).then(|| end.to_string());
+                Ok((Page { items, next: None, total: None }, more))
+            }
             Found::Addresses(all) => {
-                let start = match after.as_str() {
-                    "" => 0,
-                    after => after.parse::<usize>().map_err(|_| {
-                        Error::invalid_input(format!("no such position in {name}: {after:?}; start the import anew"))
-                    })?,
-                };
+                let start = number(name, &after)?;
                 let end = all.len().min(start.saturating_add(count));
                 let items = all.get(start..end).unwrap_or_default().iter().map(|address| {
                     let annotation = annotation(address.caption.as_deref(), "", &self.settings.format);
@@ -190,6 +220,16 @@ impl ArchiveSource {
     fn read(&self, name: &str) -> Result<Found> {
         let folder = &self.settings.folder;
         let required = self.settings.captions == "required";
+        if is_table(name) {
+            let column = Some(self.settings.caption_column.trim()).filter(|_| self.settings.captions != "ignore");
+            let pictures = Pictures::read(Bytes::of_file(folder, name)?, column).map_err(|e| of(name, e))?;
+            let missing = if required { pictures.without_caption().map_err(|e| of(name, e))? } else { Vec::new() };
+            if !missing.is_empty() {
+                let rows: Vec<String> = missing.iter().map(|n| format!("row {n}")).collect();
+                return Err(missing_captions(name, &rows, "in the column that `caption_column` names"));
+            }
+            return Ok(Found::Table(Box::new(pictures)));
+        }
         let Some(kind) = pack::kind(name) else {
             let bytes = files::read(folder, name, MAX_LIST)?;
             let mut all = addresses::read(&bytes).map_err(|e| of(name, e))?;
@@ -256,6 +296,25 @@ fn missing_captions(name: &str, missing: &[String], expected: &str) -> Error {
         missing.len(),
         shown(missing)
     ))
+}
+
+fn is_table(name: &str) -> bool {
+    name.to_lowercase().ends_with(".parquet")
+}
+
+/// A position in a list or table.
+fn number(name: &str, after: &str) -> Result<usize> {
+    if after.is_empty() {
+        return Ok(0);
+    }
+    let bad = |_| Error::invalid_input(format!("no such position in {name}: {after:?}; start the import anew"));
+    after.parse().map_err(bad)
+}
+
+fn tags<'a>(names: impl Iterator<Item = &'a str>, folder: &str) -> Annotation {
+    let extra = serde_json::json!({"subset": folder, "natural_language": false}).to_string();
+    let tags = names.map(|name| Tag { name: name.to_owned(), ..Tag::default() }).collect();
+    Annotation { tags, extra: Some(extra), ..Annotation::default() }
 }
 
 fn annotation(text: Option<&str>, folder: &str, format: &str) -> Annotation {

@@ -307,6 +307,63 @@ fn tar_archives_have_their_own_tricks() {
     assert!(refused("1.tgz", b"plain", json!({})).contains("no gzip file"));
 }
 
+fn sample(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/columns/samples");
+    std::fs::read(format!("{folder}/{name}.parquet")).unwrap()
+}
+
+#[test]
+fn pictures_in_a_parquet_file_are_read_with_their_captions() {
+    let host = FakeHost::new()
+        .file("f", "train-00000-of-00001.parquet", &sample("images"))
+        .file("f", "metadata.parquet", b"a list of other pictures")
+        .install();
+    let settings = json!({"folder": "f"});
+    for count in [1, 2, 100] {
+        let mut rows = Vec::new();
+        let mut from = None;
+        loop {
+            let mut source: ArchiveSource = open_dataset_source(settings.clone()).unwrap();
+            let page = source.next_page(from, count).unwrap();
+            rows.extend(page.items);
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        let name = "train-00000-of-00001.parquet";
+        let ids: Vec<&str> = rows.iter().map(|i| i.id.as_str()).collect();
+        assert_eq!(ids, [1, 2, 3].map(|n| format!("{name}/{n}")), "pages of {count}");
+        assert_eq!(rows[1].origin.as_deref(), Some("train-00000-of-00001.parquet/002.png"));
+        let bytes = |i: &Item| if let Media::Bytes(bytes) = &i.media { bytes.clone() } else { panic!("{i:?}") };
+        assert!(bytes(&rows[0]).starts_with(b"\x89PNG") && bytes(&rows[0]) != bytes(&rows[1]));
+        assert!(bytes(&rows[2]).is_empty() && rows[2].annotation.tags[0].name == "gone");
+    }
+    let told = host.logs();
+    assert!(told.iter().any(|(_, t)| t.contains("rows without a picture: 3 (elsewhere.png)")), "{told:?}");
+    // Page after page from one instance.
+    let mut source: ArchiveSource = open_dataset_source(settings).unwrap();
+    let first = source.next_page(None, 1).unwrap();
+    let second = source.next_page(first.next, 5).unwrap();
+    assert_eq!((second.items.len(), second.items[0].id.as_str()), (2, "train-00000-of-00001.parquet/2"));
+}
+
+#[test]
+fn parquet_files_without_pictures_or_captions_are_explained() {
+    let e = |name: &str, more: Value| refused("x.parquet", &sample(name), more);
+    let list = e("plain", json!({}));
+    assert!(list.contains("x.parquet: no column with pictures: expected records of `bytes` and `path`"), "{list}");
+    assert!(list.contains("the node Folder of pictures reads"), "{list}");
+    let blip = e("images", json!({"caption_column": "blip"}));
+    assert!(blip.contains("`blip`: no column `blip`; it has the columns image, text"), "{blip}");
+    let image = e("images", json!({"caption_column": "image"}));
+    assert!(image.contains("`image`: expected texts, found records of bytes, path"), "{image}");
+    assert!(refused("x.parquet", b"PAR1", json!({})).contains("x.parquet: the Parquet file is cut off"));
+    let _host = FakeHost::new().file("f", "x.parquet", &sample("images")).install();
+    assert_eq!(all(&json!({"folder": "f", "captions": "required"}), 5).unwrap().len(), 3);
+    assert_eq!(all(&json!({"folder": "f", "captions": "ignore"}), 5).unwrap()[0].1, "");
+}
+
 #[test]
 fn what_is_too_large_is_said_with_what_to_do() {
     let _host = FakeHost::new().file("f", "1.tgz", &vec![0; MAX_PACKED as usize + 1]).install();
@@ -336,7 +393,8 @@ fn broken_archives_are_refused_or_read_the_same_way_each_time() {
     fuzz::cases(
         1500,
         |random| {
-            let (name, mut bytes) = match random.next(3) {
+            let (name, mut bytes) = match random.next(4) {
+                3 => ("1.parquet", sample("images")),
                 0 => ("1.zip", zip(&usual())),
                 1 => ("1.tar", tar(&[("1.png", b'0', b"one"), ("1.txt", b'0', b"hat")])),
                 _ => ("1.tgz", gzip(&tar(&[("1.png", b'0', b"one"), ("2.png", b'0', &[3; 700])]))),

@@ -18,8 +18,18 @@ const LISTS: [(&str, &str); 4] = [
     ("m.json", "{\"2\": {\"caption\": \"A hat.\", \"tags\": \"hat\"}}"),
 ];
 
+/// A list as pyarrow writes it.
+fn parquet() -> Vec<u8> {
+    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/columns/samples/snappy.parquet")).unwrap()
+}
+
 fn read(changed: &str, bytes: &[u8]) -> Result<Vec<String>> {
     let mut host = FakeHost::new().file("f", "1.png", b"").file("f", "a/2.png", b"");
+    if changed == "metadata.parquet" {
+        host =
+            ["a/1.png", "2.png", "3.png", "ä4.png", "5.png"].iter().fold(FakeHost::new(), |h, p| h.file("f", p, b""));
+        host = host.file("f", changed, bytes);
+    }
     let toml = changed == "set.toml" || changed == "m.json";
     for (name, text) in LISTS {
         let bytes = if name == changed { bytes } else { text.as_bytes() };
@@ -41,6 +51,11 @@ fn odd_lists_are_refused_or_read_the_same_way_each_time() {
     fuzz::cases(
         3000,
         |random| {
+            if random.next(5) == 0 {
+                let mut bytes = parquet();
+                fuzz::shake(random, &mut bytes);
+                return ("metadata.parquet", bytes);
+            }
             let (name, text) = *random.one(&LISTS);
             let mut bytes = text.as_bytes().to_vec();
             if random.next(2) == 0 {

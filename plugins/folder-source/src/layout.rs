@@ -175,10 +175,6 @@ fn entry(
 }
 
 fn read_list(path: &str, options: &Options<'_>, faults: &mut Vec<String>) -> Result<Listed> {
-    if path.ends_with(".parquet") {
-        faults.push(metadata::refuse_parquet(path));
-        return Ok(Listed::new());
-    }
     let bytes = files::read(options.root, path, MAX_LIST)?;
     let reading = Reading { column: options.column, format: options.format };
     Ok(metadata::read(path, &bytes, &reading).unwrap_or_else(|e| {

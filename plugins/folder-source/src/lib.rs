@@ -10,6 +10,7 @@ mod dataset_file;
 mod layout;
 mod listing;
 mod metadata;
+mod parquet;
 
 use captions::Format;
 use layout::{Entry, Layout, Options};
@@ -18,8 +19,8 @@ use plugin_sdk::{
     Annotation, DatasetSource, Error, ErrorKind, Info, Inputs, Item, Media, Page, Result, export, files, info,
 };
 
-/// Imports the pictures of a folder with the caption files beside them, or with what `metadata.jsonl`, `metadata.csv` or a
-/// dataset file of sd-scripts says.
+/// Imports the pictures of a folder with the caption files beside them, or with what `metadata.jsonl`, `metadata.csv`,
+/// `metadata.parquet` or a dataset file of sd-scripts says.
 #[derive(Inputs)]
 pub struct Settings {
     /// The folder.
@@ -33,8 +34,8 @@ pub struct Settings {
     /// do.
     #[input(default = "")]
     dataset_file: String,
-    /// The column of `metadata.jsonl` and `metadata.csv` that holds the caption. Empty: `text`, `caption`, `prompt`, `captions`
-    /// or `tags`.
+    /// The column of `metadata.jsonl`, `metadata.csv` or `metadata.parquet` that holds the caption. Empty: `text`, `caption`,
+    /// `prompt`, `captions` or `tags`.
     #[input(default = "")]
     caption_column: String,
     /// What stands for `[trigger]` in captions, as ai-toolkit has it. Empty: it stays.
@@ -121,8 +122,14 @@ impl FolderSource {
             file => layout::dataset_file(file, &paths, &options)?,
         };
         if layout.pictures.is_empty() && layout.faults.is_empty() {
+            let archive =
+                |path: &String| [".parquet", ".zip", ".tar", ".tgz", ".tar.gz"].iter().any(|e| path.ends_with(e));
+            let hint = match layout.others.iter().find(|path| archive(path)) {
+                Some(path) => format!("; pictures in files such as {path} are read by the node Pictures in archives"),
+                None => String::new(),
+            };
             let message = format!(
-                "the folder has no pictures: found {} other files; expected png, jpg, webp, bmp, gif or tiff",
+                "the folder has no pictures: found {} other files; expected png, jpg, webp, bmp, gif or tiff{hint}",
                 layout.others.len() + layout.orphans.len()
             );
             return Err(Error::not_found(message));

@@ -1,7 +1,8 @@
-//! Lists that say what pictures show: `metadata.jsonl` and `metadata.csv` as Hugging Face's `imagefolder` reads them, and the
-//! metadata of sd-scripts (one JSON object, a key for each picture).
+//! Lists that say what pictures show: `metadata.jsonl`, `metadata.csv` and `metadata.parquet` as Hugging Face's `imagefolder`
+//! reads them, and the metadata of sd-scripts (one JSON object, a key for each picture).
 
 use crate::captions::{self, Format};
+use crate::parquet;
 use plugin_sdk::Annotation;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -9,9 +10,9 @@ use std::collections::BTreeMap;
 /// Names of the lists that are looked for in every folder.
 pub(crate) const NAMES: [&str; 3] = ["metadata.jsonl", "metadata.csv", "metadata.parquet"];
 /// Columns that may hold the caption, the first that is there.
-const COLUMNS: [&str; 5] = ["text", "caption", "prompt", "captions", "tags"];
+pub(crate) const COLUMNS: [&str; 5] = ["text", "caption", "prompt", "captions", "tags"];
 /// The column with the picture's path below the list's folder.
-const FILE: &str = "file_name";
+pub(crate) const FILE: &str = "file_name";
 
 /// What a list says: captions by the pictures' paths. A picture may be listed without a caption.
 pub(crate) type Listed = BTreeMap<String, Option<Annotation>>;
@@ -23,27 +24,20 @@ pub(crate) struct Reading<'a> {
     pub(crate) format: Format,
 }
 
-/// What to do about a format that is not read here.
-pub(crate) fn refuse_parquet(path: &str) -> String {
-    format!(
-        "{path}: Parquet is not read here; write it as JSON lines with Python, `import pandas; \
-         pandas.read_parquet(\"metadata.parquet\").to_json(\"metadata.jsonl\", orient=\"records\", lines=True)`; \
-         pictures within a Parquet file have to be written as files first"
-    )
-}
-
 /// Reads a list. `path` is its own, below the folder.
 ///
 /// # Errors
 /// Every row that cannot be used, with its line.
 pub(crate) fn read(path: &str, bytes: &[u8], reading: &Reading<'_>) -> Result<Listed, String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| format!("{path}: expected UTF-8 ({e})"))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let rows = match path.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
-        Some("jsonl") => json_lines(text),
-        Some("csv") => comma_separated(text),
-        Some("parquet") => return Err(refuse_parquet(path)),
-        _ => return Err(format!("{path}: expected a list in .jsonl or .csv")),
+    let text = || {
+        let text = std::str::from_utf8(bytes).map_err(|e| format!("{path}: expected UTF-8 ({e})"))?;
+        Ok::<_, String>(text.trim_start_matches('\u{feff}'))
+    };
+    let (unit, rows) = match path.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
+        Some("jsonl") => ("line", json_lines(text()?)),
+        Some("csv") => ("line", comma_separated(text()?)),
+        Some("parquet") => ("row", parquet::rows(bytes, reading.column).map_err(|e| format!("{path}: {e}"))?),
+        _ => return Err(format!("{path}: expected a list in .jsonl, .csv or .parquet")),
     };
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let (mut out, mut faults) = (Listed::new(), Vec::new());
@@ -52,16 +46,17 @@ pub(crate) fn read(path: &str, bytes: &[u8], reading: &Reading<'_>) -> Result<Li
         match taken.and_then(|(name, caption)| Ok((below(folder, &name)?, caption))) {
             Ok((name, caption)) => {
                 if out.insert(name.clone(), caption).is_some() {
-                    faults.push(format!("line {line}: `{name}` for the second time"));
+                    faults.push(format!("{unit} {line}: `{name}` for the second time"));
                 }
             }
-            Err(e) => faults.push(format!("line {line}: {e}")),
+            Err(e) => faults.push(format!("{unit} {line}: {e}")),
         }
     }
     if faults.is_empty() { Ok(out) } else { Err(format!("{path}: {}", crate::names(&faults))) }
 }
 
-type Row = (usize, Result<Map<String, Value>, String>);
+/// Number of a line or row, and what it says by columns.
+pub(crate) type Row = (usize, Result<Map<String, Value>, String>);
 
 fn json_lines(text: &str) -> Vec<Row> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -184,6 +179,23 @@ mod tests {
     }
 
     #[test]
+    fn a_list_in_parquet_says_the_same_as_one_in_json() {
+        let json = "{\"file_name\": \"a/1.png\", \"text\": \"A girl waits in the rain.\"}\n\
+                    {\"file_name\": \"2.png\", \"text\": \"hat, coat\"}\n{\"file_name\": \"3.png\", \"text\": null}\n\
+                    {\"file_name\": \"ä4.png\", \"text\": \"hat, coat\"}\n{\"file_name\": \"5.png\", \"text\": \"\"}\n";
+        let expected = read("train/metadata.jsonl", json.as_bytes(), &READING).unwrap();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/columns/samples");
+        for name in ["plain", "snappy", "gzip"] {
+            let bytes = std::fs::read(format!("{folder}/{name}.parquet")).unwrap();
+            assert_eq!(read("train/metadata.parquet", &bytes, &READING).unwrap(), expected, "{name}");
+        }
+        let bytes = std::fs::read(format!("{folder}/plain.parquet")).unwrap();
+        let tags = Reading { column: "tags", format: Format::Auto };
+        let e = read("metadata.parquet", &bytes, &tags).unwrap_err();
+        assert!(e.contains("row 4: `tags` expected a text or a list of texts, found [\"sea\",null]"), "{e}");
+    }
+
+    #[test]
     fn faults_are_named_with_their_lines() {
         let of = |text: &str, column: &str| {
             let reading = Reading { column, format: Format::Auto };
@@ -200,6 +212,7 @@ mod tests {
         assert!(of("{\"file_name\": \"a\", \"text\": 7}", "").contains("expected a text or a list of texts, found 7"));
         let twice = "{\"file_name\": \"a\", \"text\": \"a\"}\n{\"file_name\": \"./a\", \"text\": \"b\"}";
         assert!(of(twice, "").contains("line 2: `a` for the second time"));
-        assert!(read("metadata.parquet", b"PAR1", &READING).unwrap_err().contains("to_json"));
+        let e = read("metadata.parquet", b"PAR1", &READING).unwrap_err();
+        assert_eq!(e, "metadata.parquet: the Parquet file is cut off: its footer is missing");
     }
 }

@@ -83,6 +83,9 @@ fn a_folder_without_pictures_is_an_error() {
     let _host = FakeHost::new().file("f", "a.txt", b"x").install();
     let e = ids(json!({"folder": "f"})).unwrap_err();
     assert!(e.message.contains("the folder has no pictures: found 1 other files"), "{}", e.message);
+    let _host = FakeHost::new().file("f", "data/train.parquet", b"x").install();
+    let e = ids(json!({"folder": "f"})).unwrap_err();
+    assert!(e.message.contains("data/train.parquet are read by the node Pictures in archives"), "{}", e.message);
 }
 
 /// Captions by id, as one text each.
@@ -132,7 +135,7 @@ fn faults_of_lists_are_named_together() {
         .file("f", "1.png", b"")
         .install();
     let e = ids(json!({"folder": "f"})).unwrap_err().message;
-    for part in ["1 listed pictures are not there: gone.png", "sub/metadata.parquet: Parquet is not read here"] {
+    for part in ["1 listed pictures are not there: gone.png", "sub/metadata.parquet: the Parquet file is cut off"] {
         assert!(e.contains(part), "{part} not in {e}");
     }
     let e = ids(json!({"folder": "f", "caption_column": "blip"})).unwrap_err().message;
