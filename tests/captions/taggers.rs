@@ -95,6 +95,11 @@ fn a_tagger_in_safetensors_gives_the_captions_of_its_onnx_file() {
         std::fs::copy(whole.join(file), folder.join(file)).unwrap();
     }
     let onnx = captions(TAGGER, "2", &root().join("examples/models"), first.path(), &[]);
-    let own = captions(TAGGER, "2", &second.path().join("models"), second.path(), &[]);
+    let models = second.path().join("models");
+    let own = captions(TAGGER, "2", &models, second.path(), &["2.parallel=1"]);
     assert_eq!(onnx, own);
+
+    // More instances than there are cores: their pictures wait for each other, and are computed together.
+    let third = tempfile::tempdir().unwrap();
+    assert_eq!(own, captions(TAGGER, "2", &models, third.path(), &["2.parallel=64"]));
 }

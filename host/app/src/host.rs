@@ -46,7 +46,7 @@ impl Host {
             None => tracing::info!("no {} found; using defaults", crate::config::FILE_NAME),
         }
         let shared = nodes::Shared::with_budget(config.memory);
-        let own = nodes::OwnNetworks::new(shared.memory.clone());
+        let own = nodes::OwnNetworks::of(&shared);
         let inference = models(&config, own);
         let loader = loader::Loader::new(loader::LoaderConfig {
             prefer_native: prefer_native || config.prefer_native,
@@ -80,7 +80,7 @@ impl Host {
 
     /// Takes this many bytes for working copies of weights, instead of the configured number.
     pub(crate) fn set_memory(&mut self, bytes: usize) {
-        self.shared = nodes::Shared::with_budget(bytes);
+        self.shared = self.shared.limited(bytes);
     }
 
     /// An engine for one workflow, with the durations of earlier runs.

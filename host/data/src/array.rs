@@ -206,6 +206,63 @@ impl Array {
         Self { shape: self.shape.clone(), data }
     }
 
+    /// The arrays one behind the other along the first dimension.
+    ///
+    /// # Errors
+    /// There are none, or they differ in their element types or in other dimensions than the first.
+    pub fn stacked(parts: &[&Self]) -> Result<Self, String> {
+        let Some(first) = parts.first().filter(|first| !first.shape.is_empty()) else {
+            return Err("expected arrays with a first dimension, found none".to_owned());
+        };
+        if let Some(other) =
+            parts.iter().find(|p| p.dtype() != first.dtype() || p.shape.get(1..) != first.shape.get(1..))
+        {
+            let (a, b) = ((first.dtype(), &first.shape), (other.dtype(), &other.shape));
+            return Err(format!("arrays of {a:?} and {b:?} cannot lie one behind the other"));
+        }
+        macro_rules! stack {
+            ($($variant:ident)*) => {
+                match &first.data {
+                    $(ArrayData::$variant(_) => {
+                        let slices = parts.iter().filter_map(|p| match &p.data {
+                            ArrayData::$variant(v) => Some(&v[..]),
+                            _ => None,
+                        });
+                        ArrayData::$variant(slices.collect::<Vec<_>>().concat().into())
+                    })*
+                }
+            };
+        }
+        let data = stack!(U8 U32 I64 F16 Bf16 F32 F64);
+        let mut shape = first.shape.clone();
+        shape[0] = parts.iter().map(|p| p.shape[0]).sum();
+        Self::new(shape, data)
+    }
+
+    /// `count` rows of the first dimension, from `from` on; a copy.
+    ///
+    /// # Errors
+    /// There are not so many.
+    pub fn rows(&self, from: usize, count: usize) -> Result<Self, String> {
+        let end = from.checked_add(count);
+        let Some((rows, end)) = self.shape.first().zip(end).filter(|(rows, end)| end <= *rows) else {
+            return Err(format!("expected {count} rows from {from} on, found an array of shape {:?}", self.shape));
+        };
+        let each = self.len().checked_div(*rows).unwrap_or(0);
+        let part = from * each..end * each;
+        macro_rules! cut {
+            ($($variant:ident)*) => {
+                match &self.data {
+                    $(ArrayData::$variant(v) => ArrayData::$variant(v[part].into()),)*
+                }
+            };
+        }
+        let data = cut!(U8 U32 I64 F16 Bf16 F32 F64);
+        let mut shape = self.shape.clone();
+        shape[0] = count;
+        Self::new(shape, data)
+    }
+
     fn to_f64(&self) -> Vec<f64> {
         match &self.data {
             ArrayData::U8(v) => v.iter().map(|x| f64::from(*x)).collect(),
@@ -227,6 +284,25 @@ mod tests {
     fn refuses_a_shape_that_does_not_fit() {
         assert!(Array::from_f32(vec![2, 2], vec![0.0; 3]).is_err());
         assert!(Array::from_f32(vec![usize::MAX, 2], vec![0.0; 3]).is_err());
+    }
+
+    #[test]
+    fn rows_are_stacked_and_taken_apart_again() {
+        let a = Array::from_f32(vec![2, 3], (0..6).map(|v| v as f32).collect()).unwrap();
+        let b = Array::from_f32(vec![1, 3], vec![7.0, 8.0, 9.0]).unwrap();
+        for dtype in [Dtype::U8, Dtype::U32, Dtype::I64, Dtype::F16, Dtype::Bf16, Dtype::F32, Dtype::F64] {
+            let (a, b) = (a.cast(dtype), b.cast(dtype));
+            let both = Array::stacked(&[&a, &b]).unwrap();
+            assert_eq!((both.dtype(), &both.shape[..]), (dtype, &[3, 3][..]));
+            assert_eq!((both.rows(0, 2).unwrap(), both.rows(2, 1).unwrap()), (a, b));
+            assert_eq!(both.rows(1, 0).unwrap().shape, [0, 3]);
+            assert!(both.rows(2, 2).is_err() && both.rows(usize::MAX, 2).is_err());
+        }
+        assert!(Array::stacked(&[]).is_err());
+        assert!(Array::stacked(&[&a, &b.cast(Dtype::F64)]).unwrap_err().contains("F64"));
+        assert!(Array::stacked(&[&a, &Array::from_f32(vec![1, 2], vec![0.0; 2]).unwrap()]).is_err());
+        let scalar = Array::from_f32(vec![], vec![1.0]).unwrap();
+        assert!(Array::stacked(&[&scalar]).is_err() && scalar.rows(0, 0).is_err());
     }
 
     #[test]

@@ -100,11 +100,23 @@ pub trait Session: Send + Sync {
     /// There is no such file, or it cannot be read.
     fn asset(&self, name: &str) -> Result<Vec<u8>, PluginError>;
 
-    /// Runs the model on named inputs.
+    /// Runs the model on named inputs; looks at `go_on` while it waits for its turn.
+    ///
+    /// # Errors
+    /// An input is missing or does not fit, the run fails, or `go_on` says no.
+    fn run_while(
+        &self,
+        inputs: Vec<(String, Array)>,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Vec<(String, Array)>, PluginError>;
+
+    /// The same for a caller that stays.
     ///
     /// # Errors
     /// An input is missing or does not fit, or the run fails.
-    fn run(&self, inputs: Vec<(String, Array)>) -> Result<Vec<(String, Array)>, PluginError>;
+    fn run(&self, inputs: Vec<(String, Array)>) -> Result<Vec<(String, Array)>, PluginError> {
+        self.run_while(inputs, &|| true)
+    }
 }
 
 /// What computes in a [`Session`]; the registry knows the model's name and files, and checks what is given.
@@ -121,6 +133,12 @@ pub trait Network: Send + Sync {
     /// Where it computes: `cpu` …
     fn device(&self) -> String {
         "cpu".to_owned()
+    }
+
+    /// Whether what a row of the first dimension gets depends on nothing but the same row of each input, and is the same in a
+    /// batch of any size: then runs of several callers may be computed as one. On the CPU it is the same to the last bit.
+    fn joins(&self) -> bool {
+        false
     }
 
     /// Its outputs, in order, of arrays that fit its inputs, in order.

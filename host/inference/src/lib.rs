@@ -7,6 +7,7 @@
 
 mod convert;
 mod onnx;
+mod queue;
 mod registry;
 mod runtime;
 mod session;

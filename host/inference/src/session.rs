@@ -1,5 +1,6 @@
 //! One loaded model: its name and files, and what computes.
 
+use crate::queue::{Queue, Room};
 use crate::registry::unreadable;
 use data::{Array, ModelInfo, Network, Session};
 use spec::{ErrorKind, PluginError};
@@ -13,7 +14,7 @@ const MAX_ASSET: u64 = 64 << 20;
 pub(crate) struct Loaded {
     info: ModelInfo,
     path: PathBuf,
-    network: Arc<dyn Network>,
+    queue: Queue,
 }
 
 impl Loaded {
@@ -27,7 +28,8 @@ impl Loaded {
             outputs: network.outputs().to_vec(),
             assets: assets(path),
         };
-        Self { info, path: path.to_owned(), network }
+        let room = Room::of(&info.device);
+        Self { info, path: path.to_owned(), queue: Queue::new(network, room) }
     }
 
     /// The inputs in the model's order.
@@ -74,8 +76,12 @@ impl Session for Loaded {
         std::fs::read(&path).map_err(|e| unreadable(&path, &e))
     }
 
-    fn run(&self, inputs: Vec<(String, Array)>) -> Result<Vec<(String, Array)>, PluginError> {
-        let outputs = self.network.run(&self.arrange(inputs)?)?;
+    fn run_while(
+        &self,
+        inputs: Vec<(String, Array)>,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Vec<(String, Array)>, PluginError> {
+        let outputs = self.queue.run(self.arrange(inputs)?, go_on)?;
         Ok(self.info.outputs.iter().map(|desc| desc.name.clone()).zip(outputs).collect())
     }
 }

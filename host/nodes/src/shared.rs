@@ -3,7 +3,7 @@
 use models::Memory;
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// Loaded models, for as long as somebody uses them, and the budget of their working copies. Clones are the same.
 #[derive(Clone, Default)]
@@ -11,17 +11,26 @@ pub struct Shared {
     /// The budget of working copies of weights.
     pub memory: Memory,
     loaded: Arc<Mutex<HashMap<String, Weak<dyn Any + Send + Sync>>>>,
+    /// The card that a graph of this process computes on, once one does.
+    pub(crate) card: Arc<OnceLock<candle_core::Device>>,
 }
 
 impl Shared {
     /// Nothing loaded yet, and this many bytes for working copies of weights.
     pub fn with_budget(bytes: usize) -> Self {
-        Self { memory: Memory::new(bytes), loaded: Arc::default() }
+        Self { memory: Memory::new(bytes), ..Self::default() }
     }
 
-    /// The same for a device that computes.
-    pub(crate) fn on(&self, device: &candle_core::Device) -> Self {
-        Self { memory: self.memory.on(device), loaded: self.loaded.clone() }
+    /// Nothing loaded yet, and another budget; the card stays known to those who were told of it.
+    #[must_use]
+    pub fn limited(&self, bytes: usize) -> Self {
+        Self { card: self.card.clone(), ..Self::with_budget(bytes) }
+    }
+
+    /// The same for a card that computes.
+    pub(crate) fn on(&self, card: &candle_core::Device) -> Self {
+        let _ = self.card.set(card.clone());
+        Self { memory: self.memory.on(card), ..self.clone() }
     }
 
     /// What was kept under this key, if it is still in use.
@@ -42,6 +51,15 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_budget_keeps_the_card() {
+        let (shared, card) = (Shared::with_budget(5), candle_core::Device::Cpu);
+        let limited = shared.limited(7);
+        assert!(shared.card.get().is_none());
+        limited.on(&card);
+        assert!(shared.card.get().is_some_and(|known| known.same_device(&card)));
+    }
 
     #[test]
     fn values_are_shared_while_they_are_in_use() {

@@ -35,13 +35,17 @@ impl Services {
         self.blocking(move || inference.load(&name, options.as_ref()))
     }
 
+    /// Runs a model. If the call ends while the inputs wait for their turn, they are not computed.
     pub(crate) fn run_model(
         &self,
         session: &Arc<dyn Session>,
         inputs: Vec<(String, Array)>,
     ) -> Result<Result<Vec<(String, Array)>, PluginError>, Fault> {
-        let session = session.clone();
-        self.blocking(move || session.run(inputs))
+        let (session, go_on) = (session.clone(), Arc::new(AtomicBool::new(true)));
+        let told = go_on.clone();
+        let outputs = self.blocking(move || session.run_while(inputs, &|| told.load(Ordering::Relaxed)));
+        go_on.store(false, Ordering::Relaxed);
+        outputs
     }
 
     /// Lets a model write. It is told to stop between two tokens when the run is cancelled or the time is up.
@@ -186,6 +190,50 @@ mod tests {
         assert!(extra(Some("{")).unwrap_err().message.contains("no JSON"));
     }
 
+    /// A model whose turn never comes.
+    struct Busy(Arc<AtomicBool>);
+
+    impl Session for Busy {
+        fn info(&self) -> &ModelInfo {
+            unreachable!("nobody asks")
+        }
+        fn asset(&self, name: &str) -> Result<Vec<u8>, PluginError> {
+            refuse(ErrorKind::NotFound, name)
+        }
+        fn run_while(
+            &self,
+            _: Vec<(String, Array)>,
+            go_on: &dyn Fn() -> bool,
+        ) -> Result<Vec<(String, Array)>, PluginError> {
+            while go_on() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.0.store(true, Ordering::Relaxed);
+            refuse(ErrorKind::Cancelled, "given up")
+        }
+    }
+
+    fn soon(done: &AtomicBool, what: &str) {
+        let most = Instant::now() + Duration::from_secs(10);
+        while !done.load(Ordering::Relaxed) {
+            assert!(Instant::now() < most, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn waiting_for_a_model_ends_with_the_call() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = Arc::new(AtomicBool::new(false));
+        let session: Arc<dyn Session> = Arc::new(Busy(left.clone()));
+        let mut s = services_with_models(&Arc::default(), dir.path());
+        s.limits.deadline = Duration::from_millis(20);
+        s.begin_call();
+        let ended = s.run_model(&session, Vec::new());
+        assert!(matches!(ended, Err(Fault::Deadline(_))), "{ended:?}");
+        soon(&left, "the inputs still wait");
+    }
+
     #[test]
     fn writing_ends_with_the_call() {
         let dir = tempfile::tempdir().unwrap();
@@ -195,10 +243,6 @@ mod tests {
         s.begin_call();
         let ended = s.generate("captioners/a", request("on and on"), Vec::new());
         assert!(matches!(ended, Err(Fault::Deadline(_))), "{ended:?}");
-        let most = Instant::now() + Duration::from_secs(10);
-        while !stopped.load(Ordering::Relaxed) {
-            assert!(Instant::now() < most, "the model goes on writing");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        soon(&stopped, "the model goes on writing");
     }
 }

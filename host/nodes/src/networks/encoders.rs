@@ -1,7 +1,7 @@
 //! Encoders of pictures and texts into one space: CLIP, and SigLIP's pictures. A folder holds one or both; the option
 //! `part` says which is meant: `vision`, as without options, or `text`.
 
-use super::{array, describe, failed, invalid, told};
+use super::{array, describe, failed, invalid, place, told};
 use candle_core::{Device, Tensor};
 use data::{Array, Dtype, IoDesc, Network, Options};
 use models::{ClipText, Memory, Vision};
@@ -22,6 +22,7 @@ pub(super) fn open(folder: &Path, options: &Options, memory: &Memory) -> Result<
             Ok(Arc::new(Pictures {
                 inputs: describe("pixels", vec![None, Some(3), None, None]),
                 outputs: describe("embeds", vec![None, None]),
+                device: place(memory),
                 net: loaded.net,
             }))
         }
@@ -46,6 +47,7 @@ pub(super) fn open(folder: &Path, options: &Options, memory: &Memory) -> Result<
 /// Takes pictures (b, 3, h, w), red first, 0…1, of any size: the middle square is what is seen.
 struct Pictures {
     net: Vision,
+    device: String,
     inputs: Vec<IoDesc>,
     outputs: Vec<IoDesc>,
 }
@@ -68,6 +70,14 @@ impl Network for Pictures {
 
     fn outputs(&self) -> &[IoDesc] {
         &self.outputs
+    }
+
+    fn device(&self) -> String {
+        self.device.clone()
+    }
+
+    fn joins(&self) -> bool {
+        true
     }
 
     fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, PluginError> {
@@ -142,6 +152,22 @@ mod tests {
         // A byte that rounds the other way where a picture is made smaller changes them by 2e-4.
         let seen = vision.run(&[array(&expected["pictures"]).unwrap()]).unwrap().remove(0);
         close(&seen, &expected["pictures.embeds"], 4e-4);
+    }
+
+    #[test]
+    fn pictures_give_the_same_bits_in_any_company() {
+        let expected =
+            candle_core::safetensors::load(clip().join("../../clip_outputs.safetensors"), &Device::Cpu).unwrap();
+        let (text, vision) = (part("text").unwrap(), part("vision").unwrap());
+        assert!(vision.joins() && vision.device() == "cpu");
+        assert!(!text.joins(), "its first dimension is the letters of one text");
+        let together = array(&expected["pictures"]).unwrap();
+        let found = vision.run(std::slice::from_ref(&together)).unwrap().remove(0);
+        assert!(together.shape[0] > 1);
+        for row in 0..together.shape[0] {
+            let alone = vision.run(&[together.rows(row, 1).unwrap()]).unwrap().remove(0);
+            assert_eq!(alone, found.rows(row, 1).unwrap(), "picture {row}");
+        }
     }
 
     #[test]

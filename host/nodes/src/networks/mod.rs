@@ -5,22 +5,34 @@ mod captioners;
 mod encoders;
 mod taggers;
 
-use candle_core::{Device, Tensor};
+use crate::Shared;
+use candle_core::{Device, DeviceLocation, Tensor};
 use data::{Array, ArrayData, Dtype, Image, IoDesc, Network, Networks, Options, PixelFormat, Writer};
 use models::Memory;
 use spec::{ErrorKind, PluginError};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What is read from safetensors for plugins: taggers, encoders of pictures and texts, aesthetic heads, captioners.
 pub struct OwnNetworks {
     memory: Memory,
+    card: Arc<OnceLock<Device>>,
 }
 
 impl OwnNetworks {
-    /// With a budget for working copies of weights.
+    /// On the CPU, with a budget for working copies of weights.
     pub fn new(memory: Memory) -> Self {
-        Self { memory }
+        Self { memory, card: Arc::default() }
+    }
+
+    /// With the budget that graphs have, and on the card that they compute on.
+    pub fn of(shared: &Shared) -> Self {
+        Self { memory: shared.memory.clone(), card: shared.card.clone() }
+    }
+
+    /// The memory of a large network.
+    fn there(&self) -> Memory {
+        self.card.get().map_or_else(|| self.memory.clone(), |card| self.memory.on(card))
     }
 }
 
@@ -33,13 +45,13 @@ impl Networks for OwnNetworks {
         // The configuration lies beside the weights.
         let folder = file.parent().unwrap_or(file);
         let opened = match kind {
-            "encoders" => return encoders::open(folder, options, &self.memory),
+            "encoders" => return encoders::open(folder, options, &self.there()),
             _ if !options.is_empty() => {
                 let found = serde_json::Value::from(options.clone());
                 return invalid(format!("{}: expected no options, found {found}", file.display()));
             }
             "aesthetics" => aesthetics::open(folder, &self.memory),
-            _ => taggers::open(folder, &self.memory),
+            _ => taggers::open(folder, &self.there()),
         };
         opened.map_err(|e| PluginError::new(ErrorKind::InvalidInput, e.to_string()))
     }
@@ -69,6 +81,15 @@ fn told(folder: &Path, found: &[String]) {
 
 fn describe(name: &str, shape: Vec<Option<u32>>) -> Vec<IoDesc> {
     vec![IoDesc { name: name.to_owned(), dtype: Dtype::F32, shape }]
+}
+
+/// Where networks with this memory compute.
+fn place(memory: &Memory) -> String {
+    match memory.device().location() {
+        DeviceLocation::Cpu => "cpu".to_owned(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
 }
 
 /// A tensor's f32 values for a plugin.

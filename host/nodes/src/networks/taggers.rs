@@ -1,6 +1,6 @@
 //! Taggers in safetensors: vision transformers and EVA-02. They take and give what the ONNX files of WD taggers do.
 
-use super::{array, describe, failed, told};
+use super::{array, describe, failed, place, told};
 use candle_core::{Device, Tensor};
 use data::{Array, IoDesc, Network};
 use models::{Memory, Tagger};
@@ -16,12 +16,14 @@ pub(super) fn open(folder: &Path, memory: &Memory) -> models::Result<Arc<dyn Net
     Ok(Arc::new(Scorer {
         inputs: describe("input", vec![None, side, side, Some(3)]),
         outputs: describe("output", vec![None, labels]),
+        device: place(memory),
         net: loaded.net,
     }))
 }
 
 struct Scorer {
     net: Tagger,
+    device: String,
     inputs: Vec<IoDesc>,
     outputs: Vec<IoDesc>,
 }
@@ -40,6 +42,14 @@ impl Network for Scorer {
 
     fn outputs(&self) -> &[IoDesc] {
         &self.outputs
+    }
+
+    fn device(&self) -> String {
+        self.device.clone()
+    }
+
+    fn joins(&self) -> bool {
+        true
     }
 
     fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, PluginError> {
@@ -88,6 +98,26 @@ mod tests {
             seen += 1;
         }
         assert!(seen >= 3);
+    }
+
+    #[test]
+    fn scores_are_the_same_bits_in_any_company() {
+        let networks = OwnNetworks::new(Memory::unlimited());
+        let network = networks.open("taggers", &tagger().join("model.safetensors"), &Options::new()).unwrap();
+        assert!(network.joins() && network.device() == "cpu");
+        let picture = |seed: usize| {
+            let values = (0..96 * 96 * 3).map(|i| ((i * 7919 + seed * 104_729) % 256) as f32).collect();
+            Array::from_f32(vec![1, 96, 96, 3], values).unwrap()
+        };
+        let pictures: Vec<Array> = (1..6).map(picture).collect();
+        let alone: Vec<Array> =
+            pictures.iter().map(|p| network.run(std::slice::from_ref(p)).unwrap().remove(0)).collect();
+        assert!(alone.windows(2).all(|two| two[0] != two[1]));
+        for count in 2..=pictures.len() {
+            let together = Array::stacked(&pictures[..count].iter().collect::<Vec<_>>()).unwrap();
+            let found = network.run(&[together]).unwrap().remove(0);
+            assert_eq!(found, Array::stacked(&alone[..count].iter().collect::<Vec<_>>()).unwrap(), "{count} pictures");
+        }
     }
 
     #[test]
