@@ -241,6 +241,21 @@ fn files_stay_readable() {
     }
 }
 
+/// rustdoc takes seconds for each library, examples or none.
+#[test]
+fn libraries_with_examples_in_their_docs_and_no_others_have_them_run() {
+    let is_example = |line: &str| ["/// ```", "//! ```"].iter().any(|mark| line.trim_start().starts_with(mark));
+    let sources = sources();
+    for package in members() {
+        let place = format!("{}/src/", folder(package));
+        let Some(library) = package.targets.iter().find(|t| t.src_path.as_str().ends_with("lib.rs")) else { continue };
+        let inside = sources.iter().filter(|(path, _)| path.starts_with(&place));
+        let examples = inside.flat_map(|(_, text)| text.lines()).any(is_example);
+        let what = if examples { "remove `doctest = false`" } else { "add `doctest = false` below [lib]" };
+        assert_eq!(library.doctest, examples, "{}/Cargo.toml: {what}", folder(package));
+    }
+}
+
 #[test]
 fn each_plugin_kind_has_the_same_stem_everywhere() {
     for kind in ["captioner", "dataset-source", "tag-filter", "evaluator", "node"] {
