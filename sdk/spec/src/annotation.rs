@@ -1,19 +1,41 @@
 //! What is known of an image, and how a plugin reports a failure. The JSON form equals that of the WIT records.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::{Error as _, SerializeStruct};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One comma-separated part of a caption.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Tag {
     /// Name as the tagger writes it, usually with underscores.
     pub name: String,
     /// Confidence in 0..=1, if the origin states one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub score: Option<f32>,
     /// `general`, `artist`, `character`, `copyright`, `meta`, `rating` …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub category: Option<String>,
+}
+
+/// Leaves out what is not there. A score that is not finite is an error: JSON would turn it into none, silently.
+impl Serialize for Tag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(score) = self.score.filter(|s| !s.is_finite()) {
+            return Err(S::Error::custom(format!("the score of `{}` is no number, but {score}", self.name)));
+        }
+        let fields = 1 + usize::from(self.score.is_some()) + usize::from(self.category.is_some());
+        let mut tag = serializer.serialize_struct("Tag", fields)?;
+        tag.serialize_field("name", &self.name)?;
+        match self.score {
+            Some(score) => tag.serialize_field("score", &score)?,
+            None => tag.skip_field("score")?,
+        }
+        match &self.category {
+            Some(category) => tag.serialize_field("category", category)?,
+            None => tag.skip_field("category")?,
+        }
+        tag.end()
+    }
 }
 
 /// What is known about one image: the unit that captioners produce and tag filters rewrite.
@@ -112,3 +134,25 @@ impl std::fmt::Display for PluginError {
 }
 
 impl std::error::Error for PluginError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_in_json_are_as_they_were_and_never_lose_a_score() {
+        let tag = |score, category: Option<&str>| Tag { name: "a".into(), score, category: category.map(Into::into) };
+        for (tag, json) in [
+            (tag(None, None), r#"{"name":"a"}"#),
+            (tag(Some(0.25), None), r#"{"name":"a","score":0.25}"#),
+            (tag(Some(0.0), Some("meta")), r#"{"name":"a","score":0.0,"category":"meta"}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&tag).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Tag>(json).unwrap(), tag);
+        }
+        for score in [f32::NAN, f32::INFINITY] {
+            let e = serde_json::to_string(&tag(Some(score), None)).unwrap_err().to_string();
+            assert!(e.contains("the score of `a` is no number"), "{e}");
+        }
+    }
+}

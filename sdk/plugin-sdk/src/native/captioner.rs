@@ -44,10 +44,10 @@ unsafe extern "C" fn caption<T: Captioner>(this: *mut c_void, batch: *const Raw,
         }
         // SAFETY: what `open` made, one call at a time.
         let answers = unsafe { object::<T>(this) }.caption(requests)?;
-        for (i, answer) in (0..).zip(&answers) {
-            match answer {
-                Ok(annotation) => put_json(results, i, annotation)?,
-                Err(e) => put_error(results, i, ERROR, e),
+        for (i, answer) in (0..).zip(answers) {
+            // One that has no JSON form, such as a score that is no number, fails alone.
+            if let Err(e) = answer.and_then(|annotation| put_json(results, i, &annotation)) {
+                put_error(results, i, ERROR, &e);
             }
         }
         Ok(())
