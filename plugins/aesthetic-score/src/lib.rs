@@ -5,7 +5,7 @@
 
 use plugin_sdk::inference::{self, Session};
 use plugin_sdk::{
-    Error, Evaluator, Image, Info, Inputs, Metric, Result, Sample, Score, Tensor, TensorSpec, export, info,
+    Error, Evaluator, Image, Info, Inputs, Metric, MetricRow, Result, Sample, Score, Tensor, TensorSpec, export, info,
 };
 
 /// Judges pictures by a head behind CLIP's embedding, as LAION's aesthetic predictors do.
@@ -20,11 +20,8 @@ pub struct Settings {
     head: String,
 }
 
-/// (name, is more better?, low, high, for each sample?, description)
-type Row = (&'static str, bool, f64, f64, bool, &'static str);
-
 /// What is measured. `aesthetic_gain` needs the picture without the LoRA.
-pub const METRICS: &[Row] = &[
+pub const METRICS: &[MetricRow] = &[
     ("aesthetic", true, 1.0, 10.0, true, "score of the head; LAION's give 1 to 10"),
     ("aesthetic_gain", true, -2.0, 2.0, true, "the same less that of the same seed and prompt without the LoRA"),
 ];
@@ -45,17 +42,7 @@ impl Evaluator for AestheticScore {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        METRICS
-            .iter()
-            .map(|(name, higher_is_better, low, high, per_sample, description)| Metric {
-                name: (*name).into(),
-                higher_is_better: *higher_is_better,
-                low: *low,
-                high: *high,
-                per_sample: *per_sample,
-                description: (*description).into(),
-            })
-            .collect()
+        METRICS.iter().map(Metric::from).collect()
     }
 
     fn add(&mut self, batch: Vec<Sample>) -> Result<Vec<Vec<Score>>> {

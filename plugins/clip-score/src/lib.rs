@@ -5,7 +5,8 @@
 
 use plugin_sdk::inference::{self, Session};
 use plugin_sdk::{
-    Dtype, Error, Evaluator, Image, Info, Inputs, Metric, Result, Sample, Score, Tensor, TensorSpec, export, info,
+    Dtype, Error, Evaluator, Image, Info, Inputs, Metric, MetricRow, Result, Sample, Score, Tensor, TensorSpec, export,
+    info,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -24,12 +25,9 @@ pub struct Settings {
     ignore: String,
 }
 
-/// (name, is more better?, low, high, for each sample?, description)
-type Row = (&'static str, bool, f64, f64, bool, &'static str);
-
 /// What is measured. Distances to the data set need its pictures, `clip_text` texts, `clip_lora_shift` the picture without
 /// the LoRA; without them these numbers are left out.
-pub const METRICS: &[Row] = &[
+pub const METRICS: &[MetricRow] = &[
     (
         "clip_text",
         true,
@@ -83,17 +81,7 @@ impl Evaluator for ClipScore {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        METRICS
-            .iter()
-            .map(|(name, higher_is_better, low, high, per_sample, description)| Metric {
-                name: (*name).into(),
-                higher_is_better: *higher_is_better,
-                low: *low,
-                high: *high,
-                per_sample: *per_sample,
-                description: (*description).into(),
-            })
-            .collect()
+        METRICS.iter().map(Metric::from).collect()
     }
 
     fn reference(&mut self, images: Vec<Image>) -> Result<()> {

@@ -16,7 +16,8 @@ use leakage::Leakage;
 use measure::measure;
 use oklab::{Converter, Lab, histogram};
 use plugin_sdk::{
-    Evaluator, Filter, Fit, Image, Info, Inputs, Metric, PixelFormat, ResizeSpec, Result, Sample, Score, export, info,
+    Evaluator, Filter, Fit, Image, Info, Inputs, Metric, MetricRow, PixelFormat, ResizeSpec, Result, Sample, Score,
+    export, info,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -33,12 +34,9 @@ pub struct Settings {
     activation: String,
 }
 
-/// (name, is more better?, low, high, for each sample?, description)
-type Row = (&'static str, bool, f64, f64, bool, &'static str);
-
 /// What is measured. The distances to the data set need its pictures, `lora_effect` the picture without the LoRA, `burnt`
 /// one of both; without them these numbers are left out.
-pub const METRICS: &[Row] = &[
+pub const METRICS: &[MetricRow] = &[
     ("sharpness", true, 0.0, 10_000.0, true, "variance of the Laplacian of the luma"),
     ("clipping", false, 0.0, 1.0, true, "share of pixels with a channel at its end, as burnt pictures have"),
     ("saturation", false, 0.0, 1.0, true, "mean saturation"),
@@ -111,17 +109,7 @@ impl Evaluator for ImageStats {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        METRICS
-            .iter()
-            .map(|(name, higher_is_better, low, high, per_sample, description)| Metric {
-                name: (*name).into(),
-                higher_is_better: *higher_is_better,
-                low: *low,
-                high: *high,
-                per_sample: *per_sample,
-                description: (*description).into(),
-            })
-            .collect()
+        METRICS.iter().map(Metric::from).collect()
     }
 
     fn reference(&mut self, images: Vec<Image>) -> Result<()> {

@@ -9,7 +9,7 @@ mod judge;
 
 use booru::wd::Tagger;
 use judge::{Finding, Judge};
-use plugin_sdk::{Error, Evaluator, Info, Inputs, Metric, Result, Sample, Score, export, info};
+use plugin_sdk::{Error, Evaluator, Info, Inputs, Metric, MetricRow, Result, Sample, Score, export, info};
 
 /// Looks for the prompt's tags in the picture, with a WD tagger.
 #[derive(Inputs)]
@@ -35,11 +35,8 @@ pub struct Settings {
     batch_size: u32,
 }
 
-/// (name, is more better?, low, high, for each sample?, description)
-type Row = (&'static str, bool, f64, f64, bool, &'static str);
-
 /// What is measured. A number that a sample's prompt says nothing about is left out for that sample.
-pub const METRICS: &[Row] = &[
+pub const METRICS: &[MetricRow] = &[
     ("tag_recall", true, 0.0, 1.0, true, "share of the prompt's tags that the tagger finds in the picture"),
     ("tag_confidence", true, 0.0, 1.0, true, "mean score of the prompt's tags"),
     ("trigger_strength", true, 0.0, 1.0, true, "score of the subject where the prompt has the activation tag"),
@@ -67,17 +64,7 @@ impl Evaluator for TagRecall {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        METRICS
-            .iter()
-            .map(|(name, higher_is_better, low, high, per_sample, description)| Metric {
-                name: (*name).into(),
-                higher_is_better: *higher_is_better,
-                low: *low,
-                high: *high,
-                per_sample: *per_sample,
-                description: (*description).into(),
-            })
-            .collect()
+        METRICS.iter().map(Metric::from).collect()
     }
 
     fn add(&mut self, batch: Vec<Sample>) -> Result<Vec<Vec<Score>>> {

@@ -19,6 +19,15 @@ pub struct Metric {
     pub description: String,
 }
 
+/// A metric as a line of a table: name, is more better?, low, high, for each sample?, description.
+pub type MetricRow = (&'static str, bool, f64, f64, bool, &'static str);
+
+impl From<&MetricRow> for Metric {
+    fn from(&(name, higher_is_better, low, high, per_sample, description): &MetricRow) -> Self {
+        Self { name: name.into(), higher_is_better, low, high, per_sample, description: description.into() }
+    }
+}
+
 /// One value of a metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

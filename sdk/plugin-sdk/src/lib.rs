@@ -87,7 +87,7 @@ pub mod wasm;
 
 pub use captioner::{CaptionRequest, Captioner};
 pub use dataset_source::{DatasetSource, Item, Media, Page};
-pub use evaluator::{Evaluator, Metric, Sample, Score};
+pub use evaluator::{Evaluator, Metric, MetricRow, Sample, Score};
 pub use handles::Handle;
 pub use images::{
     ChannelOrder, Codec, Filter, Fit, Image, Layout, Perceptual, PixelFormat, Rect, ResizeSpec, TensorSpec,
