@@ -2,6 +2,7 @@
 //!
 //! A guest is a folder with `Cargo.toml` and `plugin.toml`; its package has the folder's name.
 
+use crate::groups::PROGRAM;
 use crate::shell::{cargo, check, programs};
 use anyhow::{Context, Result, bail};
 use compile::{TARGET, Toolchain, copy, library, prune, wrap, write};
@@ -94,7 +95,7 @@ pub(crate) fn build(root: &Path, request: &Request) -> Result<()> {
     }
     let mut changed = components(root, &chosen)?;
     if request.native {
-        changed += libraries(root, &chosen)?;
+        changed += libraries(root, &chosen, request.names.is_empty())?;
     }
     for guest in &chosen {
         copy(&guest.source.join("plugin.toml"), &guest.installed.join("plugin.toml"))?;
@@ -147,11 +148,16 @@ fn components(root: &Path, guests: &[&Guest]) -> Result<usize> {
 }
 
 /// Compiles with the host's own profile, whose dependencies are built anyway; how many files changed.
-fn libraries(root: &Path, guests: &[&Guest]) -> Result<usize> {
+fn libraries(root: &Path, guests: &[&Guest], all: bool) -> Result<usize> {
     let mut build = cargo(root);
-    build.args(["build", "--lib"]);
-    for guest in guests {
-        build.args(["-p", &guest.name]);
+    if all {
+        // With the features that the tests build them with, so that they are built once.
+        build.args(PROGRAM).arg("--lib");
+    } else {
+        build.args(["build", "--lib"]);
+        for guest in guests {
+            build.args(["-p", &guest.name]);
+        }
     }
     println!("building {} native libraries", guests.len());
     check(&mut build)?;
