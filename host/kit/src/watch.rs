@@ -50,7 +50,12 @@ fn state(folder: &Path) -> Result<State> {
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         for entry in entries {
             let path = entry.with_context(|| dir.display().to_string())?.path();
-            if path.is_dir() { open.push(path) } else { note(path) }
+            match path.is_dir() {
+                // Python writes it at each build.
+                true if path.ends_with("__pycache__") => {}
+                true => open.push(path),
+                false => note(path),
+            }
         }
     }
     Ok(state)
@@ -73,6 +78,7 @@ mod tests {
         write("dist/a.wasm", "a");
         write("target/x", "a");
         write("Cargo.lock", "a");
+        write("src/__pycache__/plugin.cpython-314.pyc", "a");
         assert_eq!(state(dir.path()).unwrap(), before);
         write("src/deep/b.rs", "b");
         assert_ne!(state(dir.path()).unwrap(), before);
