@@ -2,7 +2,7 @@
 
 use crate::types::{Clip, Conditioning, ImageBatch, Latent, Model, VaeModel};
 use crate::{Host, ModelDirs};
-use data::{Image, Store};
+use data::{Digest, Image, Item, PixelFormat, Store};
 use engine::{Context, Outputs, Services};
 use serde_json::json;
 use spec::{ObjectType, Value, Values};
@@ -66,6 +66,26 @@ pub(crate) fn prompt(ctx: &Context, clip: &Arc<Clip>, text: &str) -> Arc<Conditi
 pub(crate) fn decode(ctx: &Context, vae: &Arc<VaeModel>, latent: &Arc<Latent>) -> Vec<Image> {
     let outputs = run(ctx, "VAEDecode", vec![("vae", value(vae)), ("samples", value(latent))]).unwrap();
     output::<ImageBatch>(&outputs, 0).images().to_vec()
+}
+
+/// A picture of `cells` × `cells` blocks of colours, which are others for each seed.
+pub(crate) fn blocks(seed: u32, width: u32, height: u32, cells: u32) -> Image {
+    let block = |x: u32, y: u32| {
+        let mut h = seed.wrapping_mul(0x9e37_79b9)
+            ^ (x * cells / width).wrapping_mul(0x85eb_ca6b)
+            ^ (y * cells / height).wrapping_mul(0xc2b2_ae35);
+        h = (h ^ (h >> 15)).wrapping_mul(0x2c1b_3c6d);
+        (h ^ (h >> 12)).to_le_bytes()
+    };
+    let rgb: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| block(x, y)[..3].to_vec())).collect();
+    Image::new(width, height, PixelFormat::Rgb8, rgb).unwrap()
+}
+
+/// A picture of a data set, written to a folder.
+pub(crate) fn item(dir: &Path, name: &str, bytes: &[u8]) -> Item {
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    Item { id: name.into(), path, digest: Digest::of(bytes).to_string(), ..Item::default() }
 }
 
 /// The largest difference of any two bytes.

@@ -245,35 +245,16 @@ fn text(found: &[Cluster], near: &[Link], items: &[Item], left: usize) -> String
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{host, output, run, value};
-    use data::{Codec, Dataset, Digest, Filter, Fit, Image, Item, PixelFormat, ResizeSpec};
+    use crate::testing::{blocks, host, item, output, run, value};
+    use data::{Codec, Dataset, Filter, Fit, ResizeSpec};
     use serde_json::Value;
-    use std::path::Path;
     use std::sync::Arc;
-
-    fn picture(seed: u32) -> Image {
-        let block = |x: u32, y: u32| {
-            let mut h = seed.wrapping_mul(0x9e37_79b9)
-                ^ (x / 24).wrapping_mul(0x85eb_ca6b)
-                ^ (y / 24).wrapping_mul(0xc2b2_ae35);
-            h = (h ^ (h >> 15)).wrapping_mul(0x2c1b_3c6d);
-            (h ^ (h >> 12)).to_le_bytes()
-        };
-        let pixels: Vec<u8> = (0..192).flat_map(|y| (0..192).flat_map(move |x| block(x, y)[..3].to_vec())).collect();
-        Image::new(192, 192, PixelFormat::Rgb8, pixels).unwrap()
-    }
-
-    fn item(dir: &Path, name: &str, bytes: &[u8]) -> Item {
-        let path = dir.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        Item { id: name.into(), path, digest: Digest::of(bytes).to_string(), ..Item::default() }
-    }
 
     #[test]
     fn the_best_stays_copies_are_marked_and_nothing_is_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let ctx = host(dir.path());
-        let (one, two) = (picture(1), picture(2));
+        let (one, two) = (blocks(1, 192, 192, 8), blocks(2, 192, 192, 8));
         let small = ResizeSpec { width: 96, height: 96, fit: Fit::Stretch, filter: Filter::Area, pad_color: 0 };
         let items = vec![
             item(dir.path(), "1.jpg", &one.encode(Codec::Jpeg, 50).unwrap()),

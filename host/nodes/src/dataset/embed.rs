@@ -40,8 +40,8 @@ fn square(item: &Item, side: u32) -> anyhow::Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{host, output, repository, run, value};
-    use data::{Codec, Dataset, Digest, PixelFormat};
+    use crate::testing::{blocks, host, item, output, repository, run, value};
+    use data::{Codec, Dataset};
     use engine::Outputs;
     use serde_json::{Value, json};
     use std::path::Path;
@@ -54,31 +54,12 @@ mod tests {
         Arc::new(ClipVision { net: loaded.net })
     }
 
-    /// Blocks of colours, which are others for each seed.
-    fn blocks(seed: u32, side: u32) -> Image {
-        let block = |x: u32, y: u32| {
-            let mut h = seed.wrapping_mul(0x9e37_79b9)
-                ^ (x * 6 / side).wrapping_mul(0x85eb_ca6b)
-                ^ (y * 6 / side).wrapping_mul(0xc2b2_ae35);
-            h = (h ^ (h >> 15)).wrapping_mul(0x2c1b_3c6d);
-            (h ^ (h >> 12)).to_le_bytes()
-        };
-        let rgb: Vec<u8> = (0..side).flat_map(|y| (0..side).flat_map(move |x| block(x, y)[..3].to_vec())).collect();
-        Image::new(side, side, PixelFormat::Rgb8, rgb).unwrap()
-    }
-
-    fn item(dir: &Path, name: &str, bytes: &[u8]) -> Item {
-        let path = dir.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        Item { id: name.into(), path, digest: Digest::of(bytes).to_string(), ..Item::default() }
-    }
-
     /// More pictures than a batch, one of which is there twice in other sizes.
     fn set(dir: &Path) -> Arc<Dataset> {
         let mut items: Vec<Item> = (0..BATCH as u32 + 4)
-            .map(|n| item(dir, &format!("{n:02}.png"), &blocks(n, 180).encode(Codec::Png, 0).unwrap()))
+            .map(|n| item(dir, &format!("{n:02}.png"), &blocks(n, 180, 180, 6).encode(Codec::Png, 0).unwrap()))
             .collect();
-        items.push(item(dir, "small.png", &blocks(3, 120).encode(Codec::Png, 0).unwrap()));
+        items.push(item(dir, "small.png", &blocks(3, 120, 120, 6).encode(Codec::Png, 0).unwrap()));
         Arc::new(Dataset { items, notes: vec![] })
     }
 

@@ -125,28 +125,8 @@ fn metrics() -> Vec<MetricInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{host, output, run, value};
-    use data::{Codec, PixelFormat};
-    use std::path::Path;
-
-    /// Large blocks of colours, which are others for each seed.
-    fn picture(seed: u32, width: u32, height: u32) -> Image {
-        let block = |x: u32, y: u32| {
-            let mut h = seed.wrapping_mul(0x9e37_79b9)
-                ^ (x * 8 / width).wrapping_mul(0x85eb_ca6b)
-                ^ (y * 8 / height).wrapping_mul(0xc2b2_ae35);
-            h = (h ^ (h >> 15)).wrapping_mul(0x2c1b_3c6d);
-            (h ^ (h >> 12)).to_le_bytes()
-        };
-        let rgb: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| block(x, y)[..3].to_vec())).collect();
-        Image::new(width, height, PixelFormat::Rgb8, rgb).unwrap()
-    }
-
-    fn item(dir: &Path, name: &str, image: &Image) -> Item {
-        let (path, bytes) = (dir.join(name), image.encode(Codec::Png, 0).unwrap());
-        std::fs::write(&path, &bytes).unwrap();
-        Item { id: name.into(), path, digest: data::Digest::of(&bytes).to_string(), ..Item::default() }
-    }
+    use crate::testing::{blocks, host, item, output, run, value};
+    use data::Codec;
 
     fn cell(checkpoint: Option<u64>, seed: u64, image: Image) -> Cell {
         let strength = if checkpoint.is_some() { 1.0 } else { 0.0 };
@@ -158,11 +138,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ctx = host(dir.path());
         // The middle of the tall one is square, as training cut it.
-        let tall = picture(2, 96, 192);
+        let png = |image: &Image| image.encode(Codec::Png, 0).unwrap();
+        let tall = blocks(2, 96, 192, 8);
         let items = vec![
-            item(dir.path(), "1.png", &picture(1, 128, 128)),
-            item(dir.path(), "2.png", &tall),
-            item(dir.path(), "3.png", &picture(3, 128, 128)),
+            item(dir.path(), "1.png", &png(&blocks(1, 128, 128, 8))),
+            item(dir.path(), "2.png", &png(&tall)),
+            item(dir.path(), "3.png", &png(&blocks(3, 128, 128, 8))),
         ];
         let square = ResizeSpec { width: 64, height: 64, fit: Fit::Cover, filter: Filter::Area, pad_color: 0 };
         let jpeg = |image: &Image| Image::decode(&image.encode(Codec::Jpeg, 70).unwrap(), &DecodeLimits::default());
@@ -174,11 +155,11 @@ mod tests {
             col_axis: String::new(),
             cols: vec![],
             cells: vec![
-                cell(None, 1, picture(11, 64, 64)),
-                cell(None, 2, picture(12, 64, 64)),
-                cell(Some(50), 1, picture(13, 64, 64)),
-                cell(Some(50), 2, picture(14, 64, 64)),
-                cell(Some(100), 1, picture(15, 64, 64)),
+                cell(None, 1, blocks(11, 64, 64, 8)),
+                cell(None, 2, blocks(12, 64, 64, 8)),
+                cell(Some(50), 1, blocks(13, 64, 64, 8)),
+                cell(Some(50), 2, blocks(14, 64, 64, 8)),
+                cell(Some(100), 1, blocks(15, 64, 64, 8)),
                 cell(Some(100), 2, by_heart),
             ],
             settings: json!(null),
